@@ -1,0 +1,1 @@
+"""DiffViz's engine: diffusion processes, networks, training, sampling, likelihood. No Qt here."""

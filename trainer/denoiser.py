@@ -1,0 +1,146 @@
+"""Network + process = model: the one place that converts between eps, x0, v and score.
+
+Everything that draws, bounds or pictures takes a model: a callable model(x, t) -> eps, x (B, …),
+t (B,) in (0, 1]. A closed-form score, a toy mixture and a trained network are alike here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainer.problems import Problem
+from trainer.processes import Process, spread
+
+Model = Callable[[Tensor, Tensor], Tensor]
+
+PREDICTIONS = ("eps", "x0", "v", "score")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model believes at (x, t), in two of its four equivalent forms; each like x."""
+
+    x0: Tensor
+    eps: Tensor
+
+
+class Predictor(Protocol):
+    """A model that knows x0 and eps directly, also where one does not determine the other."""
+
+    def predict(self, x: Tensor, t: Tensor) -> Prediction: ...
+
+
+def predict(model: Model, process: Process, x: Tensor, t: Tensor) -> Prediction:
+    """x0 and eps at x (B, …), t (B,), from any model(x, t) -> eps.
+
+    x0 = (x - sigma eps) / alpha, unless the model has a `predict` of its own: at alpha = 0 eps says
+    nothing of x0, and only a network that predicts x0 or v can start there.
+    """
+    if hasattr(model, "predict"):
+        return model.predict(x, t)
+    eps = model(x, t)
+    alpha, sigma = (spread(value, x) for value in process.marginal(t))
+    if bool((alpha == 0).any()):
+        raise Problem(
+            "At t = 1 this process has no signal left (alpha = 0), where a model of eps cannot "
+            "tell x0. Start below t = 1, or use a network that predicts x0 or v."
+        )
+    return Prediction((x - sigma * eps) / alpha, eps)
+
+
+def score(eps: Tensor, sigma: Tensor) -> Tensor:
+    """The score, grad log p_t(x) = -eps / sigma(t); eps (B, …), sigma (B,)."""
+    return -eps / spread(sigma, eps)
+
+
+def target(kind: str, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """What a network of that prediction kind should answer at alpha x0 + sigma eps; like x0.
+
+    v is taken on the circle: v = (alpha eps - sigma x0) / sqrt(alpha² + sigma²), which is Salimans
+    and Ho's (arXiv:2202.00512, appendix D) for variance preserving processes and well scaled for
+    the others. The score is given times sigma, as every score network is trained (its loss would
+    otherwise grow without bound as t -> 0).
+    """
+    if kind == "eps":
+        return eps
+    if kind == "x0":
+        return x0
+    if kind == "score":
+        return -eps
+    alpha, sigma = (spread(value, x0) for value in process.marginal(t))
+    return (alpha * eps - sigma * x0) / (alpha**2 + sigma**2).sqrt()
+
+
+def from_output(kind: str, process: Process, x: Tensor, output: Tensor, t: Tensor) -> Prediction:
+    """x0 and eps from a network's answer of that prediction kind at x, t. Inverts `target`."""
+    alpha, sigma = (spread(value, x) for value in process.marginal(t))
+    if kind == "v":
+        norm = (alpha**2 + sigma**2).sqrt()
+        a, s, y = alpha / norm, sigma / norm, x / norm
+        return Prediction(a * y - s * output, s * y + a * output)
+    if kind == "x0":
+        return Prediction(output, (x - alpha * output) / sigma)
+    eps = -output if kind == "score" else output
+    return Prediction((x - sigma * eps) / alpha, eps)
+
+
+class Denoiser(nn.Module):
+    """A network read through a process: model(x, t) -> eps, and `predict` for x0 and eps at once.
+
+    The network sees x / sqrt(alpha² + sigma²), so that its input keeps unit scale under every
+    process, and t. `labels` (B,), with `guidance` w, ask for classes by classifier-free guidance
+    (Ho and Salimans 2022, arXiv:2207.12598): out = uncond + w (cond - uncond); w = 1 is plain
+    conditioning. `precision` is the type in which convolutions and matrix products run.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: Process,
+        prediction: str = "eps",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise Problem(f"A network predicts one of {', '.join(PREDICTIONS)}, not '{prediction}'.")
+        self.network = network
+        self.process = process
+        self.prediction = prediction
+        self.precision = precision
+        self.labels: Tensor | None = None
+        self.guidance = 1.0
+
+    def conditioned(self, labels: Tensor, guidance: float = 1.0) -> "Denoiser":
+        """This denoiser asking for `labels` (B,), -1 meaning no class, at that guidance scale."""
+        if getattr(self.network, "classes", 0) == 0:
+            raise Problem("This model was trained without classes: it cannot be asked for one.")
+        other = Denoiser(self.network, self.process, self.prediction, self.precision)
+        other.labels, other.guidance = labels, guidance
+        return other.train(self.training)
+
+    def output(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The network's bare answer at x (B, …), t (B,), labels (B,) or None; float32, like x."""
+        alpha, sigma = self.process.marginal(t)
+        scaled = x / spread((alpha**2 + sigma**2).sqrt(), x)
+        lower = self.precision != torch.float32
+        with torch.autocast(x.device.type, dtype=self.precision if lower else None, enabled=lower):
+            answer = self.network(scaled, t) if labels is None else self.network(scaled, t, labels)
+        return answer.to(x.dtype)
+
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """x0 and eps at x (B, …), t (B,), each like x."""
+        if self.labels is None:
+            answer = self.output(x, t)
+        elif self.guidance == 1.0:
+            answer = self.output(x, t, self.labels)
+        else:
+            both = torch.cat([self.labels, torch.full_like(self.labels, -1)])
+            asked, free = self.output(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
+            answer = free + self.guidance * (asked - free)
+        return from_output(self.prediction, self.process, x, answer, t)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.predict(x, t).eps

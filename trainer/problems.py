@@ -1,0 +1,47 @@
+"""The one kind of error that is meant for a person's eyes."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Problem(Exception):  # noqa: N818 - it reads as what it is: "Problem: the disk is full"
+    """Something went wrong that a person can mend: the text says what and how, in a sentence."""
+
+
+@contextmanager
+def file_problems(doing: str, path: Path) -> Iterator[None]:
+    """Turn an OSError met while `doing` something to `path` into a Problem that helps.
+
+    `doing` completes "Could not …", as in "write the checkpoint".
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "the disk is full. Free some space and try again."
+        elif isinstance(error, FileNotFoundError):
+            advice = "there is no such file or folder. Check the path."
+        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            advice = "permission was refused. Choose a place that you may write to."
+        elif isinstance(error, NotADirectoryError | FileExistsError):
+            advice = "a file is in the way where a folder is needed. Choose another path."
+        else:
+            advice = f"{(error.strerror or str(error)).lower()}. Check the path and the disk."
+        raise Problem(f"Could not {doing} {os.fspath(path)}: {advice}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path` under a temporary name, then rename: all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with file_problems("write", path):
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,271 @@
+"""The networks: network(x, t, labels=None) -> like x; x (B, C, H, W), t (B,) in [0, 1].
+
+ReportUNet is the student report's; UNet is the lean default, built to train fast on a CPU.
+Any H and W work: both pad to the multiple they need and crop again.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TIME_SCALE = 1000.0
+
+
+def time_embedding(t: Tensor, dim: int) -> Tensor:
+    """Sinusoids of the timestep 1000·t, (B, dim): sines, then cosines, of dim/2 frequencies each.
+
+    Frequencies fall geometrically from 1 to 1/10000 (Vaswani et al. 2017, section 3.5, as DDPM
+    uses it). t (B,) in [0, 1]; dim even.
+    """
+    half = dim // 2
+    steps = torch.arange(half, dtype=torch.float32, device=t.device) / max(half - 1, 1)
+    angles = TIME_SCALE * t.float()[:, None] * torch.exp(-math.log(10_000.0) * steps)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def padded(x: Tensor, multiple: int) -> Tensor:
+    """x (B, C, H, W) with H and W padded at the far edges to the next multiple."""
+    height, width = x.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    return functional.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
+
+
+class Conditioning(nn.Module):
+    """Time, and class where there are classes, as one vector (B, dim).
+
+    Labels are 0…classes-1, and -1 for "no class", which is what label dropout trains and what
+    classifier-free guidance compares with.
+    """
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.labels = nn.Embedding(classes + 1, dim) if classes else None
+
+    def forward(self, t: Tensor, labels: Tensor | None) -> Tensor:
+        vector = self.layers(time_embedding(t, self.dim))
+        if self.labels is not None:
+            if labels is None:
+                labels = torch.full_like(t, -1, dtype=torch.long)
+            vector = vector + self.labels(labels + 1)
+        return vector
+
+
+class Attention(nn.Module):
+    """Single-head self-attention over all pixels, added to its input; (B, C, H, W) -> same.
+
+    Batched matrix products: on a CPU they beat the fused kernel for one small head.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
+        weights = torch.softmax(q @ k.transpose(1, 2) * c**-0.5, dim=-1)
+        mixed = (weights @ v).transpose(1, 2).reshape(b, c, h, w)
+        return x + self.out(mixed)
+
+
+class Block(nn.Module):
+    """Residual block of the lean U-Net: norm, SiLU, conv, twice; time scales and shifts between."""
+
+    def __init__(self, channels_in: int, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.film = nn.Linear(embedding, 2 * channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        same = channels_in == channels
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.film.weight)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        h = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.film(vector)[:, :, None, None].to(h.dtype).chunk(2, dim=1)
+        h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        return self.skip(x) + self.conv2(functional.silu(h))
+
+
+class UNet(nn.Module):
+    """The lean default: 2 x 2 pixels become channels, two levels, attention at the lower one.
+
+    For 28 x 28 images the levels are 14 x 14 with `width` channels and 7 x 7 with twice as many.
+    """
+
+    def __init__(
+        self, channels: int = 1, width: int = 64, blocks: int = 2, classes: int = 0
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        embedding = 2 * width
+        self.conditioning = Conditioning(embedding, classes)
+        self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.upper_in = nn.ModuleList(Block(width, width, embedding) for _ in range(blocks))
+        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.lower_in = nn.ModuleList(Block(2 * width, 2 * width, embedding) for _ in range(blocks))
+        self.attention = Attention(2 * width)
+        self.lower_out = nn.ModuleList(
+            Block(2 * width, 2 * width, embedding) for _ in range(blocks)
+        )
+        self.up = nn.Conv2d(2 * width, 4 * width, 1)
+        self.upper_out = nn.ModuleList(
+            Block(2 * width if i == 0 else width, width, embedding) for i in range(blocks)
+        )
+        self.norm = nn.BatchNorm2d(width)
+        self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        height, width = x.shape[-2:]
+        vector = functional.silu(self.conditioning(t, labels))
+        h = functional.pixel_unshuffle(padded(x, 4), 2)
+        h = self.stem(h.contiguous(memory_format=torch.channels_last))
+        for block in self.upper_in:
+            h = block(h, vector)
+        skip = h
+        h = self.down(h)
+        for block in self.lower_in:
+            h = block(h, vector)
+        h = self.attention(h)
+        for block in self.lower_out:
+            h = block(h, vector)
+        h = torch.cat([functional.pixel_shuffle(self.up(h), 2), skip], dim=1)
+        for block in self.upper_out:
+            h = block(h, vector)
+        h = self.head(functional.silu(self.norm(h)))
+        return functional.pixel_shuffle(h, 2)[..., :height, :width]
+
+
+class ReportBlock(nn.Module):
+    """The report's residual layer: conv, batch norm, ReLU, dropout, conv, batch norm; time added."""
+
+    def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.time = nn.Linear(embedding, channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(channels)
+        same = channels_in == channels
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        h = functional.relu(self.norm1(self.conv1(x)))
+        h = h + self.time(vector)[:, :, None, None].to(h.dtype)
+        h = self.norm2(self.conv2(self.dropout(h)))
+        return functional.relu(h + self.skip(x))
+
+
+class ReportLevel(nn.Module):
+    """Several residual layers, then attention: one level of the report's U-Net."""
+
+    def __init__(
+        self, channels_in: int, channels: int, embedding: int, blocks: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ReportBlock(channels_in if i == 0 else channels, channels, embedding, dropout)
+            for i in range(blocks)
+        )
+        self.attention = Attention(channels)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, vector)
+        return self.attention(x)
+
+
+class ReportDown(nn.Module):
+    """Halve the size by a stride-2 convolution beside AvgPool2d, their results added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.pool = nn.AvgPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + self.pool(x)
+
+
+class ReportUp(nn.Module):
+    """Double the size by nearest-neighbour up-sampling and a convolution."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.grow(x))
+
+
+class ReportUNet(nn.Module):
+    """The student report's U-Net (report §3), as far as its text tells.
+
+    It names: stride-2 convolution and AvgPool2d down, nearest up, skip connections between same
+    levels, several residual layers a level (batch norm, dropout, ReLU), attention at every level,
+    sinusoidal time embedding. It does not give widths, depths or the dropout rate: three levels of
+    `width` x (1, 2, 2) channels, two layers a level and 0.1 are guesses; so is adding the
+    convolution's and the pooling's results.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        width: int = 32,
+        blocks: int = 2,
+        dropout: float = 0.1,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        widths = [width, 2 * width, 2 * width]
+        embedding = 4 * width
+        self.conditioning = Conditioning(embedding, classes)
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        into = [width, *widths[:-1]]
+        self.encoder = nn.ModuleList(
+            ReportLevel(a, b, embedding, blocks, dropout)
+            for a, b in zip(into, widths, strict=True)
+        )
+        self.down = nn.ModuleList(ReportDown(w) for w in widths[:-1])
+        self.middle = ReportLevel(widths[-1], widths[-1], embedding, blocks, dropout)
+        outward = [widths[-1], *reversed(widths)]
+        self.up = nn.ModuleList(ReportUp(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.decoder = nn.ModuleList(
+            ReportLevel(2 * w, w, embedding, blocks, dropout) for w in outward[1:]
+        )
+        self.head = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        height, width = x.shape[-2:]
+        vector = self.conditioning(t, labels)
+        h = self.stem(padded(x, 4).contiguous(memory_format=torch.channels_last))
+        skips: list[Tensor] = []
+        for depth, level in enumerate(self.encoder):
+            h = level(h, vector)
+            skips.append(h)
+            if depth < len(self.down):
+                h = self.down[depth](h)
+        h = self.middle(h, vector)
+        for depth, level in enumerate(self.decoder):
+            if depth > 0:
+                h = self.up[depth - 1](h)
+            h = level(torch.cat([h, skips.pop()], dim=1), vector)
+        return self.head(h)[..., :height, :width]
+
+
+NETWORKS = {"lean": UNet, "report": ReportUNet}
