@@ -105,7 +105,9 @@ class Denoiser(nn.Module):
     ) -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
-            raise Problem(f"A network predicts one of {', '.join(PREDICTIONS)}, not '{prediction}'.")
+            raise Problem(
+                f"A network predicts one of {', '.join(PREDICTIONS)}, not '{prediction}'."
+            )
         self.network = network
         self.process = process
         self.prediction = prediction

@@ -126,9 +126,7 @@ class DDPM(Process):
         self._on_device: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     @classmethod
-    def linear(
-        cls, steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
-    ) -> "DDPM":
+    def linear(cls, steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "DDPM":
         """Ho et al. 2020, section 4: betas evenly spaced."""
         return cls(torch.linspace(beta_start, beta_end, steps, dtype=torch.float64))
 

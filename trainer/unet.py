@@ -238,13 +238,14 @@ class ReportUNet(nn.Module):
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
         into = [width, *widths[:-1]]
         self.encoder = nn.ModuleList(
-            ReportLevel(a, b, embedding, blocks, dropout)
-            for a, b in zip(into, widths, strict=True)
+            ReportLevel(a, b, embedding, blocks, dropout) for a, b in zip(into, widths, strict=True)
         )
         self.down = nn.ModuleList(ReportDown(w) for w in widths[:-1])
         self.middle = ReportLevel(widths[-1], widths[-1], embedding, blocks, dropout)
         outward = [widths[-1], *reversed(widths)]
-        self.up = nn.ModuleList(ReportUp(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(
+            ReportUp(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
         self.decoder = nn.ModuleList(
             ReportLevel(2 * w, w, embedding, blocks, dropout) for w in outward[1:]
         )

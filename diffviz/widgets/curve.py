@@ -1,0 +1,174 @@
+"""A live curve, such as a training loss."""
+
+from pathlib import Path
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import ArrayLike
+from PySide6.QtCore import QBuffer, QEvent, QIODevice, Qt, QTimer
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+
+from trainer.problems import write_file
+
+REDRAW_MS = 100
+SMOOTHING = 0.97  # the weight of the past in the smoothed line
+# From Okabe and Ito's colour-blind safe set: the blue that stands out on each background.
+BLUE, SKY_BLUE = "#0072B2", "#56B4E9"
+
+
+def _smoothed(ys: np.ndarray, start: float) -> np.ndarray:
+    """Average `ys` exponentially, going on from `start` (NaN: none); skip what is not finite."""
+    out = np.empty(len(ys))
+    average = start
+    for index, y in enumerate(ys.tolist()):
+        if np.isfinite(y):
+            average = y if average != average else SMOOTHING * average + (1 - SMOOTHING) * y
+        out[index] = average
+    return out
+
+
+class CurvePlot(QWidget):
+    """Plots y against x as points arrive, with a smoothed line over the raw one if `smooth`.
+
+    `x` must not decrease: only the part in view is drawn, and it is found by bisection.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        y_label: str,
+        x_label: str,
+        object_name: str,
+        *,
+        smooth: bool = False,
+        placeholder: str = "Nothing to plot yet",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName(object_name)
+        self.setAccessibleName(title)
+        self._title, self._y_label, self._x_label = title, y_label, x_label
+        self._smooth = smooth
+        self._log = False
+        self._count = 0
+        self._data = np.empty((3, 256))  # x, y and smoothed y, with room to grow
+
+        self.plot = pg.PlotWidget()
+        item = self.plot.getPlotItem()
+        item.setMenuEnabled(False)
+        item.setDownsampling(auto=True, mode="peak")
+        item.setClipToView(True)
+        item.showGrid(x=True, y=True, alpha=0.2)
+        self._raw_line = item.plot(connect="finite")
+        self._smooth_line = item.plot(connect="finite")
+
+        self._empty = QLabel(placeholder)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setWordWrap(True)
+        self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot, 0, 0)
+        layout.addWidget(self._empty, 0, 0)  # over the plot
+
+        self._redraw_timer = QTimer(self)
+        self._redraw_timer.setSingleShot(True)
+        self._redraw_timer.setInterval(REDRAW_MS)
+        self._redraw_timer.timeout.connect(self.redraw)
+        self.apply_palette()
+        self.redraw()
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of all x and y given so far."""
+        return self._data[0, : self._count].copy(), self._data[1, : self._count].copy()
+
+    def set_points(self, xs: ArrayLike, ys: ArrayLike) -> None:
+        """Plot these points instead of those there are, at once."""
+        self._count = 0
+        self._add(xs, ys)
+        self.redraw()
+
+    def append(self, xs: ArrayLike, ys: ArrayLike) -> None:
+        """Add points (or one); they are drawn within a tenth of a second."""
+        self._add(xs, ys)
+        if not self._redraw_timer.isActive():
+            self._redraw_timer.start()
+
+    def clear(self) -> None:
+        """Forget all points."""
+        self._count = 0
+        self.redraw()
+
+    def set_log(self, on: bool) -> None:
+        """Choose a logarithmic y axis, which leaves out values that are not positive."""
+        self._log = on
+        self.plot.getPlotItem().setLogMode(x=False, y=on)
+        self.plot.getPlotItem().enableAutoRange()
+        self.redraw()
+
+    def export_png(self, path: str | Path) -> None:
+        """Write what the widget shows, up to date; raises a Problem where that cannot be."""
+        self.redraw()
+        buffer = QBuffer()
+        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+        self.grab().save(buffer, "PNG")
+        write_file(Path(path), bytes(buffer.data().data()))
+
+    def redraw(self) -> None:
+        """Bring the picture up to date."""
+        self._redraw_timer.stop()
+        self._empty.setVisible(self._count == 0)
+        xs, ys, smooth = self._data[:, : self._count].copy()
+        self._raw_line.setData(xs, self._drawable(ys))
+        if self._smooth:
+            self._smooth_line.setData(xs, self._drawable(smooth))
+
+    def apply_palette(self) -> None:
+        """Take the colours from the palette, so that the plot suits dark and light themes."""
+        palette = self.palette()
+        base = palette.color(QPalette.ColorRole.Base)
+        text = palette.color(QPalette.ColorRole.Text)
+        self.plot.setBackground(base)
+        item = self.plot.getPlotItem()
+        item.setTitle(self._title, color=text.name(), size="10pt")
+        for side, label in (("left", self._y_label), ("bottom", self._x_label)):
+            axis = item.getAxis(side)
+            axis.setPen(text)
+            axis.setTextPen(text)
+            axis.enableAutoSIPrefix(False)
+            axis.setLabel(label, color=text.name())
+        line = QColor(SKY_BLUE if base.lightness() < 128 else BLUE)
+        self._smooth_line.setPen(pg.mkPen(line, width=2))
+        if self._smooth:
+            line.setAlpha(90)
+        self._raw_line.setPen(pg.mkPen(line, width=1))
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        # Qt may send this before the constructor has got as far as the plot.
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_redraw_timer"):
+            self.apply_palette()
+
+    def _add(self, xs: ArrayLike, ys: ArrayLike) -> None:
+        x = np.atleast_1d(np.asarray(xs, float))
+        y = np.atleast_1d(np.asarray(ys, float))
+        if x.ndim != 1 or x.shape != y.shape:
+            raise ValueError(f"x and y differ in shape: {x.shape} and {y.shape}")
+        old, new = self._count, self._count + len(x)
+        if new > self._data.shape[1]:
+            grown = np.empty((3, max(new, 2 * self._data.shape[1])))
+            grown[:, :old] = self._data[:, :old]
+            self._data = grown
+        self._data[0, old:new] = x
+        self._data[1, old:new] = y
+        if self._smooth:
+            start = float(self._data[2, old - 1]) if old else float("nan")
+            self._data[2, old:new] = _smoothed(y, start)
+        self._count = new
+
+    def _drawable(self, ys: np.ndarray) -> np.ndarray:
+        """`ys` with gaps where there is nothing to draw."""
+        good = np.isfinite(ys) & (ys > 0) if self._log else np.isfinite(ys)
+        return np.where(good, ys, np.nan)

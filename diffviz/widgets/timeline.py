@@ -1,0 +1,180 @@
+"""A scrubber with playback."""
+
+import time
+
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QFontDatabase
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QStyle,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+RANGE_SECONDS = 4.0  # the time that the whole range takes at normal speed
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0)
+TICK_MS = 16
+
+
+class Timeline(QWidget):
+    """A place in a range, as a fraction from 0 to 1, which the user moves or lets play.
+
+    The slider has `count` stops; playback moves evenly between them, by the clock, so that it
+    takes equally long however many stops there are and however slow the drawing is.
+    """
+
+    position_changed = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._count = 1
+        self._fraction = 0.0
+        self._last_tick = 0.0
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+
+        self.slider = QSlider(Qt.Orientation.Horizontal, objectName="timestepSlider")
+        self.slider.setAccessibleName("Position")
+        self.slider.setToolTip("Drag, or use the arrow keys, to move through the steps")
+        self.slider.valueChanged.connect(self._slider_moved)
+
+        icons = QStyle.StandardPixmap
+        self.back_button = self._button("stepBackButton", "Step back", icons.SP_MediaSeekBackward)
+        self.back_button.setAutoRepeat(True)
+        self.back_button.clicked.connect(lambda: self._step(-1))
+        self.play_button = self._button("playButton", "Play", icons.SP_MediaPlay, checkable=True)
+        self.play_button.toggled.connect(self._play_toggled)
+        self.forward_button = self._button(
+            "stepForwardButton", "Step forward", icons.SP_MediaSeekForward
+        )
+        self.forward_button.setAutoRepeat(True)
+        self.forward_button.clicked.connect(lambda: self._step(1))
+        self.loop_button = self._button(
+            "loopButton", "Loop: start again at the end", icons.SP_BrowserReload, checkable=True
+        )
+
+        self.speed_combo = QComboBox(objectName="speedCombo")
+        self.speed_combo.setAccessibleName("Playback speed")
+        self.speed_combo.setToolTip("Playback speed")
+        for speed in SPEEDS:
+            self.speed_combo.addItem(f"{speed:g}x", speed)
+        self.speed_combo.setCurrentIndex(SPEEDS.index(1.0))
+
+        self.caption = QLabel(objectName="timeLabel")
+        # Digits of one width, so that the text does not jitter during playback.
+        self.caption.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.caption.setTextFormat(Qt.TextFormat.PlainText)
+
+        row = QHBoxLayout()
+        buttons = (self.back_button, self.play_button, self.forward_button, self.loop_button)
+        for widget in (*buttons, self.speed_combo):
+            row.addWidget(widget)
+        row.addSpacing(8)
+        row.addWidget(self.caption, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.slider)
+        column.addLayout(row)
+        self.set_count(1)
+
+    def count(self) -> int:
+        """The number of stops."""
+        return self._count
+
+    def set_count(self, n: int) -> None:
+        """Set the number of stops, keeping the fraction; with fewer than two nothing can move."""
+        self._count = max(1, n)
+        movable = self._count > 1
+        if not movable:
+            self.pause()
+        for widget in (self.slider, self.back_button, self.play_button, self.forward_button):
+            widget.setEnabled(movable)
+        with QSignalBlocker(self.slider):
+            self.slider.setRange(0, self._count - 1)
+            self.slider.setPageStep(max(1, self._count // 10))
+        self._show_position()
+
+    def fraction(self) -> float:
+        """The place in the range, from 0 to 1."""
+        return self._fraction
+
+    def set_fraction(self, f: float) -> None:
+        """Go to a place in the range; emits `position_changed` if that is elsewhere."""
+        f = min(1.0, max(0.0, f))
+        if f == self._fraction:
+            return
+        self._fraction = f
+        self._show_position()
+        self.position_changed.emit(f)
+
+    def set_caption(self, text: str) -> None:
+        """Set the text beside the buttons."""
+        self.caption.setText(text)
+
+    def play(self) -> None:
+        """Play from here, or from the start if this is the end."""
+        if self._count > 1:
+            self.play_button.setChecked(True)
+
+    def pause(self) -> None:
+        """Stop playing and stay here."""
+        self.play_button.setChecked(False)
+
+    def playing(self) -> bool:
+        """Whether playback is under way."""
+        return self._timer.isActive()
+
+    def _button(
+        self, name: str, text: str, icon: QStyle.StandardPixmap, checkable: bool = False
+    ) -> QToolButton:
+        button = QToolButton(objectName=name)
+        button.setIcon(self.style().standardIcon(icon))
+        button.setToolTip(text)
+        button.setAccessibleName(text)
+        button.setCheckable(checkable)
+        return button
+
+    def _show_position(self) -> None:
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(round(self._fraction * (self._count - 1)))
+
+    def _slider_moved(self, value: int) -> None:
+        self.set_fraction(value / max(1, self._count - 1))
+
+    def _step(self, by: int) -> None:
+        self.pause()
+        self.slider.setValue(self.slider.value() + by)
+
+    def _play_toggled(self, on: bool) -> None:
+        pixmap = QStyle.StandardPixmap.SP_MediaPause if on else QStyle.StandardPixmap.SP_MediaPlay
+        self.play_button.setIcon(self.style().standardIcon(pixmap))
+        self.play_button.setToolTip("Pause" if on else "Play")
+        self.play_button.setAccessibleName("Pause" if on else "Play")
+        if on:
+            if self._fraction >= 1.0:
+                self.set_fraction(0.0)
+            self._last_tick = time.perf_counter()
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        elapsed, self._last_tick = now - self._last_tick, now
+        if self.slider.isSliderDown():
+            return  # the hand on the slider comes first; go on from where it lets go
+        there = self._fraction + elapsed * self.speed_combo.currentData() / RANGE_SECONDS
+        if there < 1.0:
+            self.set_fraction(there)
+        elif self.loop_button.isChecked() and self._fraction >= 1.0:
+            self.set_fraction(0.0)
+        else:  # show the very end, for one tick at least, before a new round
+            self.set_fraction(1.0)
+            if not self.loop_button.isChecked():
+                self.pause()
