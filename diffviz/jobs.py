@@ -39,9 +39,7 @@ class Job(QThread):
     failed = Signal(str)
     ended = Signal()
 
-    def __init__(
-        self, make: Callable[[], Iterator[object]], parent: QObject | None = None
-    ) -> None:
+    def __init__(self, make: Callable[[], Iterator[object]], parent: QObject | None = None) -> None:
         """`make` is called on the worker thread, so that slow imports can be left to it."""
         super().__init__(parent)
         self._make = make

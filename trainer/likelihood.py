@@ -61,15 +61,16 @@ def variational_bound(
     dims = x0[0].numel()
     total = prior_nats(process, x0)
     offset = torch.rand(len(x0), generator=generator, device=generator.device).to(x0.device)
-    noise = lambda: torch.randn(  # noqa: E731
-        x0.shape, generator=generator, device=generator.device
-    ).to(x0.device)
+
+    def noise() -> Tensor:
+        return torch.randn(x0.shape, generator=generator, device=generator.device).to(x0.device)
+
     if isinstance(process, DDPM):
         count = min(evaluations, process.steps - 1)
         for k in range(count):
-            place = (k + (offset if count < process.steps - 1 else 0.5)) / count
-            i = 2 + (place * (process.steps - 1)).floor().clamp_max(process.steps - 2)
-            i = torch.as_tensor(i, device=x0.device).expand(len(x0))
+            jitter = offset if count < process.steps - 1 else torch.full_like(offset, 0.5)
+            place = (k + jitter) / count * (process.steps - 1)
+            i = 2 + place.floor().clamp_max(process.steps - 2)
             t, s = i / process.steps, (i - 1) / process.steps
             eps = noise()
             guess = predict(model, process, process.diffuse(x0, t, eps), t).x0

@@ -79,18 +79,19 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], path: Path) -> N
         ) from error
 
 
-def make_network(config: ExperimentConfig, channels: int) -> nn.Module:
+def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -> nn.Module:
     """The untrained network that `config` names, for images of that many channels."""
     if config.network not in NETWORKS:
         raise Problem(
             f"There is no network '{config.network}'. Choose one of: {', '.join(NETWORKS)}."
         )
     try:
-        return NETWORKS[config.network](channels=channels, **config.network_parameters)
+        network = NETWORKS[config.network](channels=channels, **config.network_parameters)
     except TypeError as error:
         raise Problem(
             f"The network '{config.network}' does not take {config.network_parameters}: {error}."
         ) from error
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 class Run:
@@ -192,10 +193,9 @@ class Run:
                 raise Problem(f"{self.folder} holds no checkpoint yet: train it first.")
             checkpoint = found[-1]
         weights, facts = load_tensors(checkpoint)
-        network = make_network(self.config, facts["shape"][0])
+        network = make_network(self.config, facts["shape"][0], device)
         load_weights(network, {name: w.float() if w.is_floating_point() else w
                                for name, w in weights.items()}, checkpoint)  # fmt: skip
-        network = network.to(device, memory_format=torch.channels_last).eval()
         model = Denoiser(network, self.process, self.config.prediction)
         return model.eval().requires_grad_(False)
 

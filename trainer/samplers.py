@@ -6,6 +6,7 @@ step, so n steps cost n network evaluations (NFE) and give n + 1 frames.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ def ancestral(
     """
     if variance not in ("small", "large"):
         raise Problem(f"DDPM's variance is 'small' or 'large', not '{variance}'.")
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, s) in enumerate(pairwise(times)):
         now, then = _batch(t, x), _batch(s, x)
         belief = predict(model, process, x, now)
         yield Frame(i, float(t), x, belief.x0, i + 1)
@@ -77,7 +78,7 @@ def ddim(
 
     eta = 0 is deterministic; eta = 1 adds as much noise as the ancestral sampler.
     """
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, s) in enumerate(pairwise(times)):
         now, then = _batch(t, x), _batch(s, x)
         belief = predict(model, process, x, now)
         yield Frame(i, float(t), x, belief.x0, i + 1)
@@ -110,7 +111,7 @@ def euler_maruyama(
     dx = [f(x, t) - g(t)² score] dt + g(t) dw, from t = 1 down; no noise in the last step.
     """
     _refuse_infinite(process, "euler-maruyama")
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, s) in enumerate(pairwise(times)):
         now, h = _batch(t, x), float(t - s)
         belief = predict(model, process, x, now)
         yield Frame(i, float(t), x, belief.x0, i + 1)
@@ -130,7 +131,7 @@ def probability_flow(
     dx = [f(x, t) - g(t)² score / 2] dt.
     """
     _refuse_infinite(process, "probability-flow")
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, s) in enumerate(pairwise(times)):
         now, h = _batch(t, x), float(t - s)
         belief = predict(model, process, x, now)
         yield Frame(i, float(t), x, belief.x0, i + 1)
@@ -187,7 +188,7 @@ def noise_path(
     """
     x = x0
     yield Frame(0, float(times[0]), x, x0, 0)
-    for i, (s, t) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (s, t) in enumerate(pairwise(times)):
         a, var = process.transition(_batch(s, x), _batch(t, x))
         x = spread(a, x) * x + spread(var.sqrt(), x) * _normal(x, generator)
         yield Frame(i + 1, float(t), x, x0, 0)

@@ -105,7 +105,7 @@ def best_device() -> str:
 
 
 def fast_precision(device: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively (CUDA from Ampere on, AVX512-BF16, AMX)."""
+    """bfloat16 where the hardware multiplies it natively (CUDA from Ampere on, AVX512-BF16)."""
     if device.startswith("cuda"):
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -138,8 +138,8 @@ class Learner:
         self.config, self.process, self.device = config, process, device
         torch.manual_seed(config.seed)
         precision = fast_precision(device)
-        network = make_network(config, channels).to(device, memory_format=torch.channels_last)
-        ema = make_network(config, channels).to(device, memory_format=torch.channels_last)
+        network = make_network(config, channels, device)
+        ema = make_network(config, channels, device)
         ema.load_state_dict(network.state_dict())
         self.model = Denoiser(network, process, config.prediction, precision).train()
         self.ema = Denoiser(ema, process, config.prediction, precision).eval()

@@ -125,7 +125,6 @@ class UNet(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         height, width = x.shape[-2:]
@@ -149,7 +148,7 @@ class UNet(nn.Module):
 
 
 class ReportBlock(nn.Module):
-    """The report's residual layer: conv, batch norm, ReLU, dropout, conv, batch norm; time added."""
+    """The report's residual layer: conv, batch norm, ReLU, time, dropout, conv, batch norm."""
 
     def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float) -> None:
         super().__init__()

@@ -13,8 +13,16 @@ from trainer.problems import write_file
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
-# From Okabe and Ito's colour-blind safe set: the blue that stands out on each background.
-BLUE, SKY_BLUE = "#0072B2", "#56B4E9"
+# From Okabe and Ito's colour-blind safe set, the raw and the smoothed line's colours.
+ON_LIGHT = ("#0072B2", "#D55E00")
+ON_DARK = ("#56B4E9", "#E69F00")
+FAINTNESS = 0.55  # the background's share in the raw line's colour under a smoothed one
+
+
+def _mixed(a: QColor, b: QColor, share: float) -> QColor:
+    """Mix `share` of `b` into `a`: faint, and unlike a translucent line where it crosses itself."""
+    parts = ((a.redF(), b.redF()), (a.greenF(), b.greenF()), (a.blueF(), b.blueF()))
+    return QColor.fromRgbF(*((1 - share) * x + share * y for x, y in parts))
 
 
 def _smoothed(ys: np.ndarray, start: float) -> np.ndarray:
@@ -139,11 +147,11 @@ class CurvePlot(QWidget):
             axis.setTextPen(text)
             axis.enableAutoSIPrefix(False)
             axis.setLabel(label, color=text.name())
-        line = QColor(SKY_BLUE if base.lightness() < 128 else BLUE)
-        self._smooth_line.setPen(pg.mkPen(line, width=2))
+        raw, smooth = map(QColor, ON_DARK if base.lightness() < 128 else ON_LIGHT)
         if self._smooth:
-            line.setAlpha(90)
-        self._raw_line.setPen(pg.mkPen(line, width=1))
+            raw = _mixed(raw, base, FAINTNESS)
+        self._raw_line.setPen(pg.mkPen(raw, width=1))
+        self._smooth_line.setPen(pg.mkPen(smooth, width=2))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

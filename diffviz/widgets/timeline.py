@@ -2,8 +2,8 @@
 
 import time
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtGui import QFontDatabase
+from PySide6.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFontDatabase, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -34,12 +34,14 @@ class Timeline(QWidget):
         self._count = 1
         self._fraction = 0.0
         self._last_tick = 0.0
+        self._icons: dict[QToolButton, QStyle.StandardPixmap] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
 
-        self.slider = QSlider(Qt.Orientation.Horizontal, objectName="timestepSlider")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setObjectName("timestepSlider")
         self.slider.setAccessibleName("Position")
         self.slider.setToolTip("Drag, or use the arrow keys, to move through the steps")
         self.slider.valueChanged.connect(self._slider_moved)
@@ -59,14 +61,16 @@ class Timeline(QWidget):
             "loopButton", "Loop: start again at the end", icons.SP_BrowserReload, checkable=True
         )
 
-        self.speed_combo = QComboBox(objectName="speedCombo")
+        self.speed_combo = QComboBox()
+        self.speed_combo.setObjectName("speedCombo")
         self.speed_combo.setAccessibleName("Playback speed")
         self.speed_combo.setToolTip("Playback speed")
         for speed in SPEEDS:
             self.speed_combo.addItem(f"{speed:g}x", speed)
         self.speed_combo.setCurrentIndex(SPEEDS.index(1.0))
 
-        self.caption = QLabel(objectName="timeLabel")
+        self.caption = QLabel()
+        self.caption.setObjectName("timeLabel")
         # Digits of one width, so that the text does not jitter during playback.
         self.caption.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.caption.setTextFormat(Qt.TextFormat.PlainText)
@@ -82,6 +86,7 @@ class Timeline(QWidget):
         column.addWidget(self.slider)
         column.addLayout(row)
         self.set_count(1)
+        self._draw_icons()
 
     def count(self) -> int:
         """The number of stops."""
@@ -133,12 +138,42 @@ class Timeline(QWidget):
     def _button(
         self, name: str, text: str, icon: QStyle.StandardPixmap, checkable: bool = False
     ) -> QToolButton:
-        button = QToolButton(objectName=name)
-        button.setIcon(self.style().standardIcon(icon))
+        button = QToolButton()
+        button.setObjectName(name)
+        self._icons[button] = icon
         button.setToolTip(text)
         button.setAccessibleName(text)
         button.setCheckable(checkable)
         return button
+
+    def _draw_icons(self) -> None:
+        """Give every button its icon in the text's colour: Qt's own are black, lost in the dark."""
+        palette = self.palette()
+        for button, which in self._icons.items():
+            original = self.style().standardIcon(which)
+            icon = QIcon()
+            for mode, group in (
+                (QIcon.Mode.Normal, QPalette.ColorGroup.Active),
+                (QIcon.Mode.Disabled, QPalette.ColorGroup.Disabled),
+            ):
+                colour = palette.color(group, QPalette.ColorRole.ButtonText)
+                icon.addPixmap(self._tinted(original, button.iconSize(), colour), mode)
+            button.setIcon(icon)
+
+    def _tinted(self, icon: QIcon, size: QSize, colour: QColor) -> QPixmap:
+        pixmap = icon.pixmap(size, self.devicePixelRatioF())
+        painter = QPainter(pixmap)
+        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceIn)
+        painter.fillRect(pixmap.rect(), colour)
+        painter.end()
+        return pixmap
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        changes = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
+        # Qt may send these before the constructor has got as far as the buttons.
+        if event.type() in changes and hasattr(self, "_icons"):
+            self._draw_icons()
 
     def _show_position(self) -> None:
         with QSignalBlocker(self.slider):
@@ -152,8 +187,9 @@ class Timeline(QWidget):
         self.slider.setValue(self.slider.value() + by)
 
     def _play_toggled(self, on: bool) -> None:
-        pixmap = QStyle.StandardPixmap.SP_MediaPause if on else QStyle.StandardPixmap.SP_MediaPlay
-        self.play_button.setIcon(self.style().standardIcon(pixmap))
+        pixmaps = QStyle.StandardPixmap
+        self._icons[self.play_button] = pixmaps.SP_MediaPause if on else pixmaps.SP_MediaPlay
+        self._draw_icons()
         self.play_button.setToolTip("Pause" if on else "Play")
         self.play_button.setAccessibleName("Pause" if on else "Play")
         if on:
