@@ -12,8 +12,8 @@ from assets import ASSETS
 from trainer.problems import Problem, file_problems
 
 MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
-    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",  # noqa: E501
+    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",  # noqa: E501
     "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
     "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
 }
@@ -122,6 +122,6 @@ def load(dataset: str) -> ImageSet:
     folder = Path(dataset)
     if not folder.is_dir():
         raise Problem(
-            f"There is no dataset '{dataset}': name mnist, or a folder that holds the four IDX files."
+            f"There is no dataset '{dataset}': name mnist, or a folder with the four IDX files."
         )
     return load_idx_folder(folder)

@@ -141,7 +141,7 @@ class DDPM(Process):
     def sigmoid(
         cls, steps: int = 1000, start: float = -3.0, end: float = 3.0, beta_max: float = 0.999
     ) -> "DDPM":
-        """Jabri et al. 2022, arXiv:2212.11972: alpha-bar falls along a sigmoid from start to end."""
+        """Jabri et al. 2022, arXiv:2212.11972: alpha-bar falls along a sigmoid."""
         u = torch.linspace(start, end, steps + 1, dtype=torch.float64).sigmoid()
         bars = (u[-1] - u) / (u[-1] - u[0])
         return cls((1 - bars[1:] / bars[:-1]).clamp_max(beta_max))

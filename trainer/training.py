@@ -310,7 +310,7 @@ def _train(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> I
 
     def save_state() -> Saved:
         nonlocal saved_at, saved_step
-        save_tensors(run.state_path, learner.state(), {"step": step})
+        save_tensors(run.state_path, learner.state(), {"step": step, "steps": steps})
         saved_at, saved_step = time.perf_counter(), step
         return Saved(step, run.state_path)
 
