@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
-from PySide6.QtTest import QTest
+from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
 from diffviz.window import MainWindow
@@ -41,6 +40,12 @@ class Tour:
 
     def play(self) -> int:
         """0 when every step happened; a Problem names the one that did not."""
+        try:
+            return self._play()
+        finally:
+            self.window.shutdown()
+
+    def _play(self) -> int:
         begun = time.perf_counter()
         window, training, stage = self.window, self.window.training, self.window.trajectories
         window.show()
@@ -122,7 +127,10 @@ class Tour:
 
     def rest(self, seconds: float) -> None:
         """Let the window live for a while."""
-        QTest.qWait(int(seconds * 1000))
+        # An event loop of its own, not QTest.qWait, which keeps Python's lock from the workers.
+        loop = QEventLoop()
+        QTimer.singleShot(int(seconds * 1000), loop.quit)
+        loop.exec()
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Let the window live until `condition` holds."""
@@ -132,4 +140,4 @@ class Tour:
                 raise Problem(
                     f"The tour failed: within {PATIENCE:.0f} s it was not so that {what}."
                 )
-            QTest.qWait(10)
+            self.rest(0.01)

@@ -149,7 +149,12 @@ class MainWindow(QMainWindow):
             if answer != QMessageBox.StandardButton.Yes:
                 event.ignore()
                 return
+        self.shutdown()
+        event.accept()
+
+    def shutdown(self) -> None:
+        """End every worker; training leaves its checkpoint."""
+        self.trajectories.again = False
         for job in [self.training.job, self.trajectories.job, *self.jobs]:
             if job is not None:
                 job.shutdown()
-        event.accept()

@@ -3,9 +3,18 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_origin
 
 from trainer.problems import Problem
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value out of JSON is one of a field's type."""
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, dict if get_origin(kind) is dict else kind)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class ExperimentConfig:
         }.items():
             value = getattr(self, name)
             strict = least == 0
-            if value < least or (strict and value == 0):
+            if not value >= least or (strict and value == 0):
                 bound = "above 0" if strict else f"at least {least}"
                 raise Problem(f"{name.replace('_', ' ')} must be {bound}, not {value:g}.")
         for name in ("decay_fraction", "ema"):
@@ -82,6 +91,11 @@ class ExperimentConfig:
                 f"The settings name {', '.join(unknown)}, which this version does not know. "
                 "They may come from a newer DiffViz."
             )
+        for f in dataclasses.fields(cls):
+            if f.name in values and not _fits(values[f.name], f.type):
+                raise Problem(
+                    f"The settings hold a value of the wrong type ({f.name}: {values[f.name]!r})."
+                )
         try:
             return cls(**values)
         except TypeError as error:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +46,14 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
     http://yann.lecun.com/exdb/mnist/. `name` is only for the Problem, raised when the header is
     not IDX's or the data is shorter or longer than the header says.
     """
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or content[3] > 32:
         raise Problem(f"{name} is not an IDX file of bytes: fetch it again from its source.")
     axes = content[3]
     start = 4 + 4 * axes
     if axes == 0 or len(content) < start:
         raise Problem(f"{name} is cut off inside its header: fetch it again from its source.")
     shape = np.frombuffer(content[4:start], dtype=">i4").astype(int)
-    size = int(np.prod(shape))
+    size = math.prod(shape.tolist())  # np.prod would wrap around
     if (shape <= 0).any() or len(content) - start != size:
         raise Problem(
             f"{name} is damaged: its header promises {size:,} bytes of data for "

@@ -310,5 +310,5 @@ def make_process(name: str, parameters: dict[str, Any]) -> Process:
         raise Problem(f"There is no process '{name}'. Choose one of: {', '.join(PROCESSES)}.")
     try:
         return PROCESSES[name](**parameters)
-    except TypeError as error:
+    except (TypeError, IndexError, RuntimeError) as error:  # torch refuses steps < 0 in each way
         raise Problem(f"The process '{name}' does not take {parameters}: {error}.") from error
