@@ -7,7 +7,7 @@ import torch
 
 from tests.gaussian import GaussianModel
 from trainer.likelihood import bits_per_dim, log_likelihood, variational_bound
-from trainer.processes import DDPM, SubVPSDE, VPSDE
+from trainer.processes import DDPM, VPSDE, SubVPSDE
 
 MEAN, STD = 0.3, 0.5
 
