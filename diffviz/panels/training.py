@@ -114,7 +114,9 @@ class TrainingPanel(QWidget):
         self.log.toggled.connect(self.loss.set_log)
         self.samples = Mosaic("Samples from fixed noise appear here while training.")
         self.samples.setObjectName("samplesView")
-        self.samples.setMinimumHeight(110)
+        self.samples.setMinimumHeight(100)
+        self.loss.setMinimumHeight(150)
+        self.bpd.setMinimumHeight(130)
 
         layout = QVBoxLayout(self)
         layout.addLayout(form)

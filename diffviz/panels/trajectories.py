@@ -143,6 +143,7 @@ class TrajectoriesPanel(QWidget):
         )  # fmt: skip
         self.frames = {}
         self.nfe = {}
+        self._name_rows()
         self.timeline.set_count(self.steps.value() + 1)
         self.job = Job(partial(work.trajectories, self.request), self)
         self.job.produced.connect(self._take)
@@ -209,9 +210,12 @@ class TrajectoriesPanel(QWidget):
         return [np.concatenate([self.shown(f[k]) for f in films if f]) for k in picked]
 
     def _name_rows(self) -> None:
+        folders = dict(self.session.models)
+        if self.request is not None:  # what is on view, not what Sample would draw next
+            folders = {row.row: row.folder for row in self.request.rows}
         for row in ROWS:
             self.titles[row].setText(
-                f"<b>{ROW_TITLES[row]}</b> · model {self.session.models[row].name} · "
+                f"<b>{ROW_TITLES[row]}</b> · model {folders[row].name} · "
                 "left: real images, noised · right: noise, denoised"
             )
 
