@@ -195,10 +195,13 @@ class Learner:
 
         load_weights(self.model.network, part("network."), path)
         load_weights(self.ema.network, part("ema."), path)
+        parameters = self.optimizer.param_groups[0]["params"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in part("optimizer.").items():
             index, key = name.split(".")
-            moments.setdefault(int(index), {})[key] = value
+            # In the parameter's own memory layout: the fused kernel walks both side by side.
+            layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
+            moments.setdefault(int(index), {})[key] = layout.copy_(value)
         whole = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**whole, "state": moments})
 
