@@ -1,0 +1,134 @@
+"""The real window, clicked."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QMessageBox, QWidget
+
+from diffviz import export
+from diffviz.panels import training as training_panel
+from diffviz.widgets.mosaic import compose
+from diffviz.window import MainWindow
+from trainer.config import PRESETS
+
+NAMES = [
+    "trainButton",
+    "pauseButton",
+    "stopButton",
+    "epochsSpin",
+    "presetCombo",
+    "deviceLabel",
+    "lossPlot",
+    "bpdPlot",
+    "progressBar",
+    "timestepSlider",
+    "playButton",
+    "speedCombo",
+    "showCombo",
+    "ddpmForwardView",
+    "ddpmReverseView",
+    "sdeForwardView",
+    "sdeReverseView",
+    "sampleButton",
+]
+ACTIONS = ("exportGridAction", "exportAnimationAction", "exportCurvesAction")
+
+
+@pytest.fixture
+def window(qtbot, tmp_path, monkeypatch):
+    small = PRESETS["modern"].with_changes(
+        network_parameters={"width": 8, "blocks": 1},
+        limit_images=256,
+        bound_images=4,
+        preview_steps=2,
+    )
+    monkeypatch.setitem(training_panel.PRESETS, "modern", small)
+    window = MainWindow(tmp_path)
+    qtbot.addWidget(window)
+    window.trajectories.steps.setValue(6)
+    window.show()
+    qtbot.waitUntil(lambda: window.ready and bool(window.trajectories.nfe), timeout=60_000)
+    yield window
+    window.shutdown()
+
+
+def test_every_named_part_is_there(window):
+    for name in NAMES:
+        assert window.findChild(QWidget, name) is not None, name
+    for name in ACTIONS:
+        assert window.findChild(QAction, name) is not None, name
+
+
+def test_the_button_follows_the_spin_box(window):
+    assert window.training.train_button.text() == "Train 300 epochs"
+    window.training.epochs.setValue(1)
+    assert window.training.train_button.text() == "Train 1 epoch"
+
+
+def test_the_slider_shows_the_frame_at_its_time(window):
+    stage = window.trajectories
+    for fraction in (0.0, 0.5, 1.0):
+        stage.timeline.set_fraction(fraction)
+        for (row, direction), view in stage.views.items():
+            moment = stage.moment(row, direction)
+            assert moment.t == pytest.approx(1 - fraction, abs=0.02)
+            assert np.array_equal(view.image_array(), compose(moment.state))
+    stage.show_what.setCurrentIndex(1)
+    stage.timeline.set_fraction(0.5)
+    shown = stage.views["sde", "reverse"].images
+    assert np.array_equal(shown, stage.moment("sde", "reverse").guess)
+
+
+def test_both_rows_start_from_the_same_noise(window):
+    stage = window.trajectories
+    stage.timeline.set_fraction(0.0)
+    one, other = (stage.views[row, "reverse"].images for row in ("ddpm", "sde"))
+    assert np.array_equal(one, other)
+
+
+def test_sampling_starts_from_a_noised_image(qtbot, window):
+    stage = window.trajectories
+    stage.begin_at.setCurrentIndex(3)
+    qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: stage.request.start == 0.25 and bool(stage.nfe), timeout=30_000)
+    assert stage.moment("ddpm", "reverse").t <= 0.25
+    assert stage.time() <= 0.25
+
+
+def test_closing_while_training_asks_and_saves(qtbot, window, monkeypatch):
+    panel = window.training
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.loss.points()[0].size > 2, timeout=60_000)
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    assert not window.close()
+    assert panel.training
+    assert window.close()
+    assert (panel.where.folder / "state.safetensors").exists()
+
+
+def test_exports(qtbot, window, tmp_path):
+    window.export_grid(tmp_path / "grid.png")
+    window.export_animation(tmp_path / "film.gif")
+    qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+    settings = export.settings_in(tmp_path / "grid.png")
+    assert settings["seed"] == 0
+    assert [row["sampler"] for row in settings["rows"]] == ["ddpm", "euler-maruyama"]
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 7
+    window.training.loss.append([1, 2], [0.5, 0.25])
+    window.training.bpd.append([2], [3.5])
+    window.export_curves(tmp_path / "curves.csv")
+    qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+    text = (tmp_path / "curves.csv").read_text()
+    assert text == "step,loss,bits_per_dim\n1,0.5,\n2,0.25,3.5\n"
+
+
+def test_an_unwritable_place_gives_a_sentence(qtbot, window, tmp_path):
+    found = []
+    window.session.problem.connect(found.append)
+    window.export_grid(tmp_path / "nowhere" / "grid.png")
+    qtbot.waitUntil(lambda: bool(found), timeout=10_000)
+    assert "no such file or folder" in found[0]
