@@ -1,0 +1,297 @@
+"""Distributions in one and two dimensions whose diffusion is known exactly.
+
+Every toy is a mixture of isotropic Gaussians: a few wide ones, or as many narrow ones as there are
+points on a curve (a kernel density). Diffused by a process, a mixture stays one,
+    p_t(x) = sum_k w_k N(x; alpha m_k, (alpha² s_k² + sigma²) I),
+so its density, score and the best possible denoiser are in closed form at every t.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from trainer.denoiser import Denoiser, Prediction, target
+from trainer.problems import Problem
+from trainer.processes import Process
+
+
+class Mixture:
+    """sum_k weights_k N(means_k, stds_k² I): means (K, D), stds (K,) > 0, weights (K,) >= 0.
+
+    Weights need not add up to 1; they are divided by their sum.
+    """
+
+    def __init__(self, means: Tensor, stds: Tensor, weights: Tensor | None = None) -> None:
+        weights = torch.ones(len(means)).to(means) if weights is None else weights
+        if means.dim() != 2 or not len(means) == stds.numel() == weights.numel() > 0:
+            raise Problem("A mixture needs means (K, D) with one width and one weight for each.")
+        if not bool((stds > 0).all()):
+            raise Problem("Every mode of a mixture needs a width above 0.")
+        if not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+            raise Problem("A mixture's weights must not be negative, and not all 0.")
+        self.means, self.stds, self.weights = means, stds, weights / weights.sum()
+        self.equal = bool((stds == stds[0]).all())
+
+    @property
+    def dims(self) -> int:
+        return self.means.shape[1]
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` independent draws (count, D)."""
+        k = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        noise = torch.randn(count, self.dims, generator=generator, dtype=self.means.dtype)
+        return self.means[k] + self.stds[k, None] * noise
+
+    def mean(self) -> Tensor:
+        """(D,)."""
+        return self.weights @ self.means
+
+    def covariance(self) -> Tensor:
+        """(D, D)."""
+        centred = self.means - self.mean()
+        within = (self.weights @ self.stds**2) * torch.eye(self.dims).to(self.means)
+        return (self.weights[:, None] * centred).T @ centred + within
+
+
+class MixtureModel:
+    """The exact model(x, t) -> eps of a mixture under a process. x (B, D), t (B,) in [0, 1]."""
+
+    def __init__(self, mixture: Mixture, process: Process) -> None:
+        self.mixture, self.process = mixture, process
+
+    def _parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """alpha and sigma (B, 1), the modes' variances at t (B, K), or (B, 1) if they are equal,
+        and log(w_k N(x; …)) (B, K)."""
+        alpha, sigma = (value[:, None] for value in self.process.marginal(t))
+        means, stds = self.mixture.means.to(x), self.mixture.stds.to(x)
+        if self.mixture.equal:
+            stds = stds[:1]
+        variance = alpha**2 * stds**2 + sigma**2
+        # -|x - alpha m|² / 2v multiplied out, so that the only pass over (B, K, D) is a product.
+        joint = (alpha * x) @ means.T - alpha**2 / 2 * means.square().sum(1)
+        joint = (joint - x.square().sum(1, keepdim=True) / 2) / variance
+        constant = self.mixture.weights.to(x).log()
+        joint = joint + constant - x.shape[1] / 2 * (2 * math.pi * variance).log()
+        return alpha, sigma, variance, joint
+
+    def log_density(self, x: Tensor, t: Tensor) -> Tensor:
+        """log p_t(x) in nats, (B,)."""
+        return self._parts(x, t)[3].logsumexp(1)
+
+    def score(self, x: Tensor, t: Tensor) -> Tensor:
+        """grad log p_t(x), like x: the modes' own scores, weighted by p(mode | x)."""
+        alpha, _, variance, joint = self._parts(x, t)
+        pull = joint.softmax(1) / variance
+        return alpha * (pull @ self.mixture.means.to(x)) - pull.sum(1, keepdim=True) * x
+
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """E[x_0 | x_t = x] and E[eps | x_t = x] = -sigma score; each like x. Also at alpha = 0."""
+        alpha, sigma, variance, joint = self._parts(x, t)
+        means, stds = self.mixture.means.to(x), self.mixture.stds.to(x)
+        pull = joint.softmax(1) / variance
+        towards = pull @ means
+        eps = sigma * (pull.sum(1, keepdim=True) * x - alpha * towards)
+        # By mode: m + alpha s² / v (x - alpha m) = (sigma² m + alpha s² x) / v.
+        return Prediction(sigma**2 * towards + alpha * (pull @ stds**2)[:, None] * x, eps)
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.predict(x, t).eps
+
+    def density_on_grid(self, axis: Tensor, t: float) -> Tensor:
+        """p_t on the square grid of `axis` (G,) with itself, for D = 2: (G, G), first index x_1.
+
+        An isotropic Gaussian is a product over the axes, so this is one (G, K) by (K, G) product.
+        """
+        alpha, sigma = (float(v) for v in self.process.marginal(torch.tensor([t]).double()))
+        means, stds = self.mixture.means.to(axis), self.mixture.stds.to(axis)
+        variance = alpha**2 * stds**2 + sigma**2
+        bumps = torch.exp(
+            -((axis[:, None, None] - alpha * means) ** 2) / (2 * variance[:, None])
+        )  # (G, K, 2)
+        scale = self.mixture.weights.to(axis) / (2 * math.pi * variance)
+        return (bumps[:, :, 0] * scale) @ bumps[:, :, 1].T
+
+
+def kernel(points: Tensor, bandwidth: float) -> Mixture:
+    """Equal Gaussians of that width at points (N, D): the smoothed empirical distribution."""
+    return Mixture(points, torch.full((len(points),), bandwidth).to(points))
+
+
+def _spaced(count: int, generator: torch.Generator) -> Tensor:
+    """`count` numbers in [0, 1], one at random in each of as many equal parts."""
+    return (torch.arange(count) + torch.rand(count, generator=generator)) / count
+
+
+def two_moons(count: int, generator: torch.Generator) -> Tensor:
+    """Two interleaved half circles."""
+    u = math.pi * _spaced(count, generator)
+    upper = torch.arange(count) % 2 == 0
+    x = torch.where(upper, torch.cos(u), 1 - torch.cos(u))
+    y = torch.where(upper, torch.sin(u), 0.5 - torch.sin(u))
+    return 1.2 * torch.stack([x - 0.5, y - 0.25], 1)
+
+
+def swiss_roll(count: int, generator: torch.Generator) -> Tensor:
+    """One and a half turns of an Archimedean spiral, evenly by length."""
+    turn = 1.5 * math.pi * torch.sqrt(1 + 8 * _spaced(count, generator))
+    return torch.stack([turn * torch.cos(turn), turn * torch.sin(turn)], 1) / 8.5 - torch.tensor(
+        [0.29, 0.05]
+    )
+
+
+def spiral(count: int, generator: torch.Generator) -> Tensor:
+    """Two arms, a point reflection of each other."""
+    turn = 3 * math.pi * _spaced(count, generator).sqrt()
+    arm = torch.where(torch.arange(count) % 2 == 0, 1.0, -1.0)
+    return (arm * turn)[:, None] * torch.stack([torch.cos(turn), torch.sin(turn)], 1) / 5.5
+
+
+def checkerboard(count: int, generator: torch.Generator) -> Tensor:
+    """The dark squares of a four by four board."""
+    square = torch.arange(count) % 8
+    row = square // 2
+    column = 2 * (square % 2) + row % 2
+    side = max(1, math.isqrt(-(-count // 8)))  # points along a square's edge, as even as can be
+    place = torch.arange(count) // 8
+    cell = torch.stack([place % side, place // side % side], 1)
+    # What does not fill the lattice goes anywhere in the square.
+    jitter = torch.rand(count, 2, generator=generator)
+    inside = torch.where((place < side**2)[:, None], (cell + jitter) / side, jitter)
+    return (torch.stack([column, row], 1) + inside - 2) * 0.85
+
+
+def rings(count: int, generator: torch.Generator) -> Tensor:
+    """Two circles, one in the other, equally dense."""
+    outer = torch.arange(count) % 3 > 0
+    u = 2 * math.pi * _spaced(count, generator)
+    radius = torch.where(outer, 1.7, 0.85)
+    return radius[:, None] * torch.stack([torch.cos(u), torch.sin(u)], 1)
+
+
+CURVES: dict[str, Callable[[int, torch.Generator], Tensor]] = {
+    "two moons": two_moons,
+    "swiss roll": swiss_roll,
+    "checkerboard": checkerboard,
+    "rings": rings,
+    "spiral": spiral,
+}
+BANDWIDTH = 0.08
+TOYS = ("eight Gaussians", "three Gaussians", *CURVES)
+
+
+def toy(name: str, generator: torch.Generator, points: int = 360) -> Mixture:
+    """The two-dimensional distribution of that name in TOYS, about unit scale, float32.
+
+    Shapes in CURVES are `points` Gaussians of width 0.08 along them.
+    """
+    if name == "eight Gaussians":
+        u = torch.arange(8) * (math.pi / 4)
+        return kernel(1.6 * torch.stack([torch.cos(u), torch.sin(u)], 1), 0.16)
+    if name == "three Gaussians":
+        means = torch.tensor([[-1.2, -0.8], [1.3, -0.6], [0.1, 1.3]])
+        return Mixture(means, torch.tensor([0.25, 0.4, 0.3]), torch.tensor([0.4, 0.35, 0.25]))
+    if name not in CURVES:
+        raise Problem(f"There is no toy distribution '{name}'. Choose one of: {', '.join(TOYS)}.")
+    return kernel(CURVES[name](points, generator), BANDWIDTH)
+
+
+def drawn(strokes: list[Tensor], points: int = 360) -> Mixture:
+    """A distribution drawn by hand: strokes, each (n, 2), become Gaussians evenly along them.
+
+    A stroke of a single point is a dot, and weighs as much as a stroke of 0.1 in length.
+    """
+    if not any(len(stroke) for stroke in strokes):
+        raise Problem("Nothing is drawn yet: draw on the canvas with the mouse held down.")
+    lines = [stroke.float() for stroke in strokes if len(stroke)]
+    lengths = [float((line[1:] - line[:-1]).norm(dim=1).sum()) for line in lines]
+    weights = [max(length, 0.1) for length in lengths]
+    spread_out = []
+    for line, length, weight in zip(lines, lengths, weights, strict=True):
+        n = max(1, round(points * weight / sum(weights)))
+        if length == 0:
+            spread_out.append(line[:1].expand(n, 2))
+            continue
+        along = torch.cat([torch.zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
+        wanted = (torch.arange(n) + 0.5) / n * length
+        upper = torch.searchsorted(along, wanted).clamp(1, len(line) - 1)
+        gap = (along[upper] - along[upper - 1]).clamp_min(1e-9)
+        place = ((wanted - along[upper - 1]) / gap)[:, None]
+        spread_out.append(torch.lerp(line[upper - 1], line[upper], place))
+    return kernel(torch.cat(spread_out), BANDWIDTH)
+
+
+class PointNetwork(nn.Module):
+    """A multilayer perceptron on points: x (B, D), t (B,) -> (B, D).
+
+    Time enters as sines and cosines of pi t times 1/2, 1, 2, 4, 8; the point also as sines and
+    cosines, without which a network this small cannot bend sharply (Tancik et al. 2020,
+    arXiv:2006.10739).
+    """
+
+    def __init__(self, dims: int, width: int = 96, layers: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("octaves", math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0, 8.0]))
+        self.octaves: Tensor
+        features = dims + 4 * dims + 10
+        sizes = [features, *[width] * layers]
+        blocks: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            blocks += [nn.Linear(a, b), nn.SiLU()]
+        self.body = nn.Sequential(*blocks, nn.Linear(width, dims))
+        # Weights from the seed alone: PyTorch's own initialisation draws from the global generator.
+        generator = torch.Generator().manual_seed(seed)
+        for layer in self.body:
+            if isinstance(layer, nn.Linear):
+                bound = layer.in_features**-0.5
+                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        time = t[:, None] * self.octaves
+        place = torch.cat([x * 1.5, x * 3.0], 1)
+        parts = [x, place.sin(), place.cos(), time.sin(), time.cos()]
+        return self.body(torch.cat(parts, 1))
+
+
+@dataclass(frozen=True)
+class ToyStep:
+    """One optimiser update of `train_toy`: its loss, and the model as it is now (it goes on)."""
+
+    step: int
+    steps: int
+    loss: float
+    model: Denoiser
+
+
+def train_toy(
+    mixture: Mixture,
+    process: Process,
+    generator: torch.Generator,
+    steps: int = 1200,
+    batch_size: int = 256,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
+) -> Iterator[ToyStep]:
+    """Train a PointNetwork on fresh draws of `mixture`: v prediction, Adam, cosine decay to 0.
+
+    Ho et al. 2020, algorithm 1, times spread evenly over (0, 1] within a batch.
+    """
+    network = PointNetwork(mixture.dims, seed=seed)
+    model = Denoiser(network, process, "v")
+    optimiser = torch.optim.Adam(network.parameters(), learning_rate, fused=True)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        x0 = mixture.sample(batch_size, generator)
+        t = 1 - (torch.arange(batch_size) + torch.rand(1, generator=generator)) / batch_size
+        eps = torch.randn(x0.shape, generator=generator)
+        with torch.enable_grad():
+            output = model.output(process.diffuse(x0, t, eps), t)
+            loss = nn.functional.mse_loss(output, target("v", process, x0, eps, t))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        yield ToyStep(step + 1, steps, float(loss.detach()), model)
