@@ -30,10 +30,12 @@ def main(argv: list[str] | None = None) -> int:
 
     from PySide6.QtWidgets import QApplication
 
+    from diffviz import style
     from diffviz.session import default_home
     from diffviz.window import MainWindow
 
-    app = QApplication.instance() or QApplication(sys.argv[:1])
+    app = QApplication(sys.argv[:1])
+    style.follow_system(app)
     if arguments.tour is not None:
         from diffviz.tour import Tour
         from trainer.problems import Problem

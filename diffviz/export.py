@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+from PySide6.QtCore import QBuffer, QIODevice
+from PySide6.QtGui import QImage
 
 from diffviz.widgets.mosaic import compose
 from trainer.problems import Problem, file_problems, write_file
@@ -53,6 +55,15 @@ def animation_gif(path: Path, frames: list[np.ndarray], scale: int = 2, fps: int
         stream, "GIF", save_all=True, append_images=sheets[1:], duration=durations, loop=0
     )
     write_file(path, stream.getvalue())
+
+
+def pictures_png(pictures: dict[Path, QImage]) -> None:
+    """Write each picture as a PNG under its path."""
+    for path, picture in pictures.items():
+        buffer = QBuffer()
+        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+        picture.save(buffer, b"PNG")
+        write_file(path, bytes(buffer.data().data()))
 
 
 def curves_csv(path: Path, losses: np.ndarray, bounds: np.ndarray) -> None:

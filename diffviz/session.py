@@ -2,13 +2,17 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from assets import ASSETS
+from diffviz import work
+from diffviz.jobs import Job
 
 ROWS = ("ddpm", "sde")
+SHIPPED = ASSETS / "models"
 
 
 def default_home() -> Path:
@@ -22,21 +26,48 @@ def row_of(process: str) -> str:
 
 
 class Session(QObject):
-    """Which run each row of the trajectories draws from, and where new runs go."""
+    """The runs that can be opened, which of them each row draws from, and where new ones go."""
 
+    runsChanged = Signal()  # noqa: N815 - `runs` is another list now
     modelChanged = Signal(str)  # noqa: N815 - the row whose model is another now
+    timeChanged = Signal(float)  # noqa: N815 - the trajectories' timeline stands at another t
     problem = Signal(str)
     message = Signal(str)
 
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.home = home
-        models = ASSETS / "models"
-        self.models: dict[str, Path] = {"ddpm": models / "modern", "sde": models / "modern-sde"}
+        self.runs: list[work.RunInfo] = []
+        self.models: dict[str, Path] = {"ddpm": SHIPPED / "modern", "sde": SHIPPED / "modern-sde"}
+        self._listing: Job | None = None
 
     def open_model(self, row: str, folder: Path) -> None:
-        self.models[row] = folder
-        self.modelChanged.emit(row)
+        """Let `row` draw from the run in `folder`."""
+        if self.models[row] != folder:
+            self.models[row] = folder
+            self.modelChanged.emit(row)
+
+    def refresh_runs(self) -> None:
+        """Read anew, on a worker, which runs there are; `runsChanged` says when that is done."""
+        if self._listing is not None:
+            return
+        self._listing = Job(partial(work.list_runs, SHIPPED, self.home / "runs"), self)
+        self._listing.produced.connect(self._take_runs)
+        self._listing.failed.connect(self.problem)
+        self._listing.ended.connect(self._listed)
+        self._listing.begin()
+
+    def _take_runs(self, lists: list[list[work.RunInfo]]) -> None:
+        if lists[-1] != self.runs:
+            self.runs = lists[-1]
+            self.runsChanged.emit()
+
+    def _listed(self) -> None:
+        self._listing = None
+
+    def shutdown(self) -> None:
+        if self._listing is not None:
+            self._listing.shutdown()
 
     def new_run_folder(self, preset: str) -> Path:
         """A run folder that does not exist yet."""

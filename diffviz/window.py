@@ -1,19 +1,36 @@
 """The main window: composes the panels, menus and shortcuts."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QSplitter
+from PySide6.QtCore import QEvent, QSettings, Qt
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QSplitter,
+    QTabWidget,
+)
 
 from diffviz import export, work
 from diffviz.jobs import Job
+from diffviz.panels import Panel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
 from diffviz.session import Session
+
+THEMES = {
+    "System": Qt.ColorScheme.Unknown,
+    "Light": Qt.ColorScheme.Light,
+    "Dark": Qt.ColorScheme.Dark,
+}
 
 
 def _once(task: Callable[[], None]) -> Iterator[None]:
@@ -22,32 +39,51 @@ def _once(task: Callable[[], None]) -> Iterator[None]:
 
 
 class MainWindow(QMainWindow):
-    """Training on the left, trajectories on the right."""
+    """Training on the left; on the right the stage, a tab for each panel."""
 
     def __init__(self, home: Path) -> None:
         super().__init__()
         self.session = Session(home, self)
+        self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
         self.training = TrainingPanel(self.session)
         self.trajectories = TrajectoriesPanel(self.session)
+        self.panels: list[Panel] = [self.trajectories]
         self.jobs: list[Job] = []
         self.ready = False
         self.setWindowTitle("DiffViz")
+        self.setAcceptDrops(True)
         self.resize(1280, 800)
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(self.training)
-        split.addWidget(self.trajectories)
-        split.setStretchFactor(1, 1)
-        split.setSizes([400, 880])
-        split.setChildrenCollapsible(False)
-        self.setCentralWidget(split)
+        self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
+        for panel in self.panels:
+            self.stage.addTab(panel, panel.title)
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        self.split.addWidget(self.training)
+        self.split.addWidget(self.stage)
+        self.split.setStretchFactor(1, 1)
+        self.split.setSizes([380, 900])
+        self.split.setChildrenCollapsible(False)
+        self.setCentralWidget(self.split)
+        self.explanation = QLabel(self.stage, objectName="explanationLabel", wordWrap=True)
+        self.explanation.setVisible(False)
+        self.explanation.setTextFormat(Qt.TextFormat.RichText)
+        self.explanation.setAutoFillBackground(True)
+        self.explanation.setMargin(16)
+        self.stage.currentChanged.connect(self._explain)
         self.session.problem.connect(self.show_problem)
         self.session.message.connect(self.statusBar().showMessage)
         self._make_menus()
+        self._restore()
         self._start(partial(work.warm_up, home), self._warmed)
+
+    @property
+    def panel(self) -> Panel:
+        """The panel on view."""
+        return self.panels[self.stage.currentIndex()]
 
     def _make_menus(self) -> None:
         file = self.menuBar().addMenu("&File")
         for name, text, keys, slot in (
+            ("openPictureAction", "&Open an exported picture…", "Ctrl+O", self.ask_picture),
             ("exportGridAction", "Export &grid…", "Ctrl+E", self.ask_grid),
             ("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E", self.ask_animation),
             ("exportCurvesAction", "Export &curves…", "Ctrl+Alt+E", self.ask_curves),
@@ -57,12 +93,40 @@ class MainWindow(QMainWindow):
         quit_key = QKeySequence(QKeySequence.StandardKey.Quit).toString() or "Ctrl+Q"
         self._action(file, "quitAction", "&Quit", quit_key, self.close)
         view = self.menuBar().addMenu("&View")
-        timeline = self.trajectories.timeline
-        self._action(view, "playAction", "&Play or pause", "Space", timeline.play_button.toggle)
-        self._action(view, "backAction", "Step &back", "Alt+Left", timeline.back_button.click)
+        self._action(view, "playAction", "&Play or pause", "Space", lambda: self._play("play"))
+        self._action(view, "backAction", "Step &back", "Alt+Left", lambda: self._play("back"))
         self._action(
-            view, "forwardAction", "Step &forward", "Alt+Right", timeline.forward_button.click
+            view, "forwardAction", "Step &forward", "Alt+Right", lambda: self._play("forward")
         )
+        view.addSeparator()
+        for index, panel in enumerate(self.panels):
+            show = partial(self.stage.setCurrentIndex, index)
+            self._action(view, f"show{index + 1}Action", panel.title, f"Ctrl+{index + 1}", show)
+        view.addSeparator()
+        self._make_themes(view.addMenu("&Theme"))
+        self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
+        self.explain.setShortcut(QKeySequence("F1"))
+        self.explain.setCheckable(True)
+        self.explain.toggled.connect(self._explain)
+        self.menuBar().addMenu("&Help").addAction(self.explain)
+
+    def _make_themes(self, menu: QMenu) -> None:
+        group = QActionGroup(menu)
+        chosen = str(self.kept.value("theme", "System"))
+        for name, scheme in THEMES.items():
+            action = QAction(name, menu, objectName=f"theme{name}Action")
+            action.setCheckable(True)
+            group.addAction(action)
+            menu.addAction(action)
+            action.triggered.connect(partial(self._set_theme, name, scheme))
+            if name == chosen:
+                action.setChecked(True)
+                if name != "System":
+                    action.trigger()
+
+    def _set_theme(self, name: str, scheme: Qt.ColorScheme) -> None:
+        self.kept.setValue("theme", name)
+        QApplication.styleHints().setColorScheme(scheme)
 
     def _action(self, menu, name: str, text: str, keys: str, slot: Callable[[], object]) -> None:
         action = QAction(text, self)
@@ -70,6 +134,21 @@ class MainWindow(QMainWindow):
         action.setShortcut(QKeySequence(keys))
         action.triggered.connect(lambda: slot())
         menu.addAction(action)
+
+    def _play(self, what: str) -> None:
+        """Press the play, back or forward button of the panel on view, if it has a timeline."""
+        if self.panel.timeline is not None:
+            getattr(self.panel.timeline, f"{what}_button").click()
+
+    def _explain(self) -> None:
+        """Lay the explanation of the panel on view over it, or take it away."""
+        self.explanation.setVisible(self.explain.isChecked())
+        self.explanation.setText(self.panel.explanation)
+        width = min(560, self.stage.width() - 40)
+        height = self.explanation.heightForWidth(width)
+        top = self.stage.tabBar().height() + 12
+        self.explanation.setGeometry(self.stage.width() - width - 20, top, width, height)
+        self.explanation.raise_()
 
     def _start(self, make, take: Callable[[list], None] | None = None) -> None:
         job = Job(make, self)
@@ -86,9 +165,9 @@ class MainWindow(QMainWindow):
             self.training.device.setText(event.device)
             if event.unfinished is not None:
                 self.training.offer_resume(event.unfinished)
-            if self.trajectories.request is None and all(
-                (folder / "config.json").exists() for folder in self.session.models.values()
-            ):
+            self.trajectories.offer_samplers(event.samplers)
+            self.session.refresh_runs()
+            if self.trajectories.request is None:
                 self.trajectories.sample()
 
     def show_problem(self, text: str) -> None:
@@ -99,34 +178,55 @@ class MainWindow(QMainWindow):
         box.open()
 
     def export_grid(self, path: Path) -> None:
-        images = self.trajectories.grid()
+        """The images on view, with what made them inside, so that the window can reopen them."""
+        images = self.panel.grid()
         if images is None:
             self.show_problem("There is no grid on view yet: press Sample first.")
             return
-        settings = self.trajectories.settings()
+        settings = {"panel": self.panel.title, **self.panel.settings()}
         self._write(path, partial(export.grid_png, path, images, settings))
 
     def export_animation(self, path: Path) -> None:
-        frames = self.trajectories.animation()
+        frames = self.panel.animation()
         self._write(path, partial(export.animation_gif, path, frames))
 
     def export_curves(self, path: Path) -> None:
         losses = np.column_stack(self.training.loss.points())
         bounds = np.column_stack(self.training.bpd.points())
         if path.suffix == ".png":
-            self.training.loss.export_png(path)
-            self.training.bpd.export_png(path.with_stem(path.stem + "-bpd"))
-            self.session.message.emit(f"Saved {path}")
+            pictures = {
+                path: self.training.loss.picture(),
+                path.with_stem(path.stem + "-bpd"): self.training.bpd.picture(),
+            }
+            self._write(path, partial(export.pictures_png, pictures))
             return
         self._write(path, partial(export.curves_csv, path, losses, bounds))
+
+    def open_picture(self, path: Path) -> None:
+        """Read the settings inside a picture that was exported here, and make its view again."""
+
+        def read() -> Iterator[dict]:
+            yield export.settings_in(path)
+
+        self._start(read, lambda found: self._reopen(found[-1]))
+
+    def _reopen(self, settings: dict) -> None:
+        for index, panel in enumerate(self.panels):
+            if panel.title == settings.get("panel"):
+                self.stage.setCurrentIndex(index)
+                panel.restore(settings)
+                return
+        self.show_problem("That picture's settings name a view that this version does not have.")
 
     def _write(self, path: Path, task: Callable[[], None]) -> None:
         done = partial(self.session.message.emit, f"Saved {path}")
         self._start(partial(_once, task), lambda _: done())
 
     def _ask(self, title: str, name: str, kinds: str, write: Callable[[Path], None]) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, title, str(Path.home() / name), kinds)
+        start = Path(str(self.kept.value("exports", Path.home()))) / name
+        path, _ = QFileDialog.getSaveFileName(self, title, str(start), kinds)
         if path:
+            self.kept.setValue("exports", str(Path(path).parent))
             write(Path(path))
 
     def ask_grid(self) -> None:
@@ -139,6 +239,24 @@ class MainWindow(QMainWindow):
         kinds = "CSV (*.csv);;PNG (*.png)"
         self._ask("Export curves", "curves.csv", kinds, self.export_curves)
 
+    def ask_picture(self) -> None:
+        start = str(self.kept.value("exports", Path.home()))
+        path, _ = QFileDialog.getOpenFileName(self, "Open picture", start, "PNG (*.png)")
+        if path:
+            self.open_picture(Path(path))
+
+    def dragEnterEvent(self, event) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event) -> None:
+        for url in event.mimeData().urls()[:1]:
+            self.open_picture(Path(url.toLocalFile()))
+
+    def resizeEvent(self, event: QEvent) -> None:
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        self._explain()
+
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.training.training:
             answer = QMessageBox.question(
@@ -149,12 +267,39 @@ class MainWindow(QMainWindow):
             if answer != QMessageBox.StandardButton.Yes:
                 event.ignore()
                 return
+        self._keep()
         self.shutdown()
         event.accept()
 
+    def _keep(self) -> None:
+        """Remember layout, panel, slider and settings for the next start."""
+        self.kept.setValue("geometry", self.saveGeometry())
+        self.kept.setValue("split", self.split.saveState())
+        self.kept.setValue("panel", self.panel.title)
+        for panel in self.panels:
+            self.kept.setValue(f"settings/{panel.title}", json.dumps(panel.settings()))
+        self.kept.sync()
+
+    def _restore(self) -> None:
+        """Bring back what `_keep` remembered."""
+        if self.kept.contains("geometry"):
+            self.restoreGeometry(self.kept.value("geometry"))
+            self.split.restoreState(self.kept.value("split"))
+        for index, panel in enumerate(self.panels):
+            if panel.title == self.kept.value("panel"):
+                self.stage.setCurrentIndex(index)
+            try:
+                settings = json.loads(str(self.kept.value(f"settings/{panel.title}", "{}")))
+            except ValueError:
+                continue
+            if isinstance(settings, dict) and settings:
+                panel.prepare(settings)
+
     def shutdown(self) -> None:
         """End every worker; training leaves its checkpoint."""
-        self.trajectories.again = False
-        for job in [self.training.job, self.trajectories.job, *self.jobs]:
+        for panel in self.panels:
+            panel.shutdown()
+        for job in [self.training.job, *self.jobs]:
             if job is not None:
                 job.shutdown()
+        self.session.shutdown()

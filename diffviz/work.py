@@ -1,13 +1,13 @@
 """What the window asks workers to do: generators of plain arrays. Torch is imported inside."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffviz.session import row_of
 from trainer.config import ExperimentConfig
 from trainer.problems import Problem
 
@@ -16,6 +16,74 @@ if TYPE_CHECKING:
 
     from trainer.processes import Process
     from trainer.samplers import Frame
+
+VIEW_BYTES = 48 * 2**20  # what the frames of one view may take; longer trajectories are thinned
+NOISE_SCALE = 3.0  # noise of -3…3 standard deviations is drawn from black to white
+BINS = np.linspace(-4, 4, 65)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run that can be opened: its folder, settings, kept checkpoints and last measures."""
+
+    folder: Path
+    config: ExperimentConfig
+    checkpoints: tuple[Path, ...]
+    shipped: bool
+    step: int
+    loss: float | None
+    bits_per_dim: float | None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def _last_measures(path: Path) -> dict[str, float]:
+    """The last step, loss and bits/dim in a metrics file, from its last 64 KiB."""
+    found: dict[str, float] = {}
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - 65_536))
+            lines = stream.read().split(b"\n")
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            found |= json.loads(line)
+        except ValueError:
+            continue
+    return found
+
+
+def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
+    """One list: the shipped models, then the user's runs, the newest first; damaged ones left out.
+
+    Reads settings and measures only, not weights.
+    """
+    own_folders = [path.parent for path in own.glob("*/config.json")] if own.is_dir() else []
+    own_folders.sort(key=lambda folder: (folder / "config.json").stat().st_mtime, reverse=True)
+    shipped_folders = sorted(path.parent for path in shipped.glob("*/config.json"))
+    found = []
+    for folder in [*shipped_folders, *own_folders]:
+        try:
+            config = ExperimentConfig.from_json((folder / "config.json").read_text())
+        except (Problem, OSError, UnicodeDecodeError):
+            continue
+        measures = _last_measures(folder / "metrics.jsonl")
+        found.append(
+            RunInfo(
+                folder,
+                config,
+                tuple(sorted((folder / "checkpoints").glob("*.safetensors"))),
+                folder.parent == shipped,
+                int(measures.get("step", 0)),
+                measures.get("loss"),
+                measures.get("bpd"),
+            )
+        )
+    yield found
 
 
 @dataclass(frozen=True)
@@ -44,18 +112,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame of one view, ready to show: uint8 (N, H, W) or (N, H, W, 3)."""
+    """One frame of one view, ready to show. Each picture is uint8 (N, H, W) or (N, H, W, 3).
+
+    `pictures` holds "state" x_t, "guess" x0, "noise" eps and "change" since the frame before;
+    `histogram` is the density of the state's pixel values over BINS. `index` of `last` counts the
+    sampler's updates; `t`, `alpha` and `sigma` are the process's there, `chain` says i of T.
+    """
 
     row: str
     direction: str
     index: int
-    count: int
+    last: int
     t: float
     alpha: float
     sigma: float
     chain: str
-    state: np.ndarray
-    guess: np.ndarray
+    pictures: dict[str, np.ndarray] = field(repr=False)
+    histogram: np.ndarray = field(repr=False)
+
+    @property
+    def noise_level(self) -> float:
+        """The angle of (alpha, sigma): 0 at clean data, 1 at pure noise, the same for all."""
+        return float(np.arctan2(self.sigma, self.alpha)) / (np.pi / 2)
 
 
 @dataclass(frozen=True)
@@ -73,30 +151,58 @@ def pictures(x: "Tensor") -> np.ndarray:
     return np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images[..., :3])
 
 
+def look_at(
+    row: str,
+    direction: str,
+    index: int,
+    last: int,
+    process: "Process",
+    frame: "Frame",
+    before: "Tensor | None",
+) -> Moment:
+    """A frame as pictures. `before` is the state one frame earlier in the direction of travel."""
+    import torch
+
+    from trainer.processes import DDPM
+
+    alpha, sigma = (float(v[0]) for v in process.marginal(torch.tensor([frame.t])))
+    x, x0 = frame.x.float().cpu(), frame.x0.float().cpu()
+    eps = (x - alpha * x0) / sigma if sigma > 0 else torch.zeros_like(x)
+    change = torch.zeros_like(x) if before is None else x - before.float().cpu()
+    largest = float(change.abs().quantile(0.995)) if change.numel() < 2**24 else 1.0
+    # Where variance explodes the state is shown as the network sees it, or all would be clipped.
+    shrink = max(1.0, (alpha**2 + sigma**2) ** 0.5)
+    density, _ = np.histogram(x.numpy(), bins=BINS * shrink, density=True)
+    chain = (
+        f"i = {int(process.index(frame.t))} of {process.steps}"
+        if isinstance(process, DDPM)
+        else "continuous"
+    )
+    return Moment(
+        row, direction, index, last, frame.t, alpha, sigma, chain,
+        {
+            "state": pictures(x / shrink),
+            "guess": pictures(x0),
+            "noise": pictures(eps / NOISE_SCALE),
+            "change": pictures(change / max(largest, 1e-12)),
+        },
+        np.nan_to_num(density * shrink).astype(np.float32),
+    )  # fmt: skip
+
+
 def trajectories(request: Request) -> Iterator[Moment | Done]:
-    """Draw each row: its forward noising of real images, then its reverse denoising, streamed."""
+    """Draw each row: its forward noising of real images, then its reverse denoising, streamed.
+
+    Both rows' reverse frames come in turn, so that they grow side by side. Of a trajectory whose
+    pictures would not fit in VIEW_BYTES only every k-th frame is passed on, and the last.
+    """
     import torch
 
     from trainer.data import load
     from trainer.images import to_signed
-    from trainer.processes import DDPM
     from trainer.runs import Run
     from trainer.samplers import noise_path, sample
     from trainer.training import best_device
-
-    def moment(
-        row: RowRequest, direction: str, index: int, count: int, process: "Process", frame: "Frame"
-    ) -> Moment:
-        alpha, sigma = (float(v[0]) for v in process.marginal(torch.tensor([frame.t])))
-        chain = (
-            f"i = {int(process.index(frame.t))} of {process.steps}"
-            if isinstance(process, DDPM)
-            else "continuous"
-        )
-        return Moment(
-            row.row, direction, index, count, frame.t, alpha, sigma, chain,
-            pictures(frame.x), pictures(frame.x0),
-        )  # fmt: skip
 
     device = best_device()
     nfe: dict[str, int] = {}
@@ -104,15 +210,25 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
     for row in request.rows:
         run = Run.open(row.folder)
         opened.append((row, run, run.model(device=device), load(run.config.dataset)))
+
+    def stride(steps: int, shape: tuple[int, ...]) -> int:
+        frame_bytes = 4 * request.count * int(np.prod(shape))
+        return max(1, -(-(steps + 1) * frame_bytes // VIEW_BYTES))
+
     for row, _, model, data in opened:
         process = model.process
-        first = request.image if request.start < 1 else 0
-        chosen = torch.from_numpy(data.train[first : first + request.count].copy())
+        first = min(request.image, len(data.train) - 1) if request.start < 1 else 0
+        picked = np.arange(first, first + request.count) % len(data.train)
+        chosen = torch.from_numpy(data.train[picked])
         ascending = process.times(row.steps, request.start).flip(0)
         generator = torch.Generator().manual_seed(request.seed)
+        every, before = stride(row.steps, data.shape), None
         path = noise_path(process, to_signed(chosen), ascending, generator)
         for frame in path:
-            yield moment(row, "forward", row.steps - frame.index, row.steps + 1, process, frame)
+            if frame.index % every == 0 or frame.index == row.steps:
+                index = row.steps - frame.index
+                yield look_at(row.row, "forward", index, row.steps, process, frame, before)
+            before = frame.x
     streams = []
     for row, run, model, data in opened:
         process = model.process
@@ -120,7 +236,8 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
         shape = (request.count, *run.image_shape())
         noise = torch.randn(shape, generator=generator)
         if request.start < 1:
-            image = torch.from_numpy(data.train[request.image : request.image + 1].copy())
+            first = min(request.image, len(data.train) - 1)
+            image = torch.from_numpy(data.train[first : first + 1].copy())
             t = torch.full((request.count,), request.start)
             x = process.diffuse(to_signed(image).expand(shape), t, noise)
         else:
@@ -128,24 +245,35 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
         frames = sample(
             model, process, x.to(device), row.sampler, row.steps, generator, request.start
         )
-        streams.append((row, process, frames))
+        streams.append((row, process, frames, stride(row.steps, data.shape)))
+    earlier: dict[str, Tensor] = {}
     while streams:
         for stream in list(streams):
-            row, process, frames = stream
+            row, process, frames, every = stream
             latest = next(frames, None)
             if latest is None:
                 streams.remove(stream)
                 continue
             nfe[row.row] = latest.nfe
-            yield moment(row, "reverse", latest.index, row.steps + 1, process, latest)
+            if latest.index % every == 0 or latest.index == row.steps:
+                yield look_at(
+                    row.row, "reverse", latest.index, row.steps, process, latest,
+                    earlier.get(row.row),
+                )  # fmt: skip
+            earlier[row.row] = latest.x
     yield Done(nfe)
 
 
 @dataclass(frozen=True)
 class Ready:
-    """Torch is loaded; `device` says in words what it computes on."""
+    """Torch is loaded; `device` says in words what it computes on.
+
+    `samplers` are the names that `trainer.samplers.sample` takes; `unfinished` is a run that was
+    stopped midway.
+    """
 
     device: str
+    samplers: tuple[str, ...]
     unfinished: Path | None
 
 
@@ -167,6 +295,7 @@ def device_words() -> str:
 def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
     from trainer.runs import Run, load_tensors
+    from trainer.samplers import SAMPLERS
     from trainer.training import Warned  # noqa: F401 - imported now so that Train starts at once
 
     unfinished = None
@@ -179,7 +308,7 @@ def warm_up(home: Path) -> Iterator[Ready]:
         if facts["step"] < facts.get("steps", 0):
             unfinished = run.folder
             break
-    yield Ready(device_words(), unfinished)
+    yield Ready(device_words(), tuple(SAMPLERS), unfinished)
 
 
 @dataclass(frozen=True)
@@ -188,7 +317,6 @@ class TrainingIn:
 
     folder: Path
     config: ExperimentConfig
-    row: str
 
 
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
@@ -197,5 +325,5 @@ def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
     from trainer.training import train
 
     run = Run.open(folder) if config is None else Run.create(folder, config)
-    yield TrainingIn(folder, run.config, row_of(run.config.process))
+    yield TrainingIn(folder, run.config)
     yield from train(run.config, run)

@@ -7,6 +7,47 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run from a checkout, uninstalled
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import pytest
 import torch
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+SMALL = {"network_parameters": {"width": 8, "blocks": 1}}
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory):
+    """A folder like assets/models with two small untrained models, quick to draw from."""
+    from trainer.config import PRESETS
+    from trainer.runs import Run, make_network
+
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("modern", "modern-sde"):
+        torch.manual_seed(0)
+        run = Run.create(folder / name, PRESETS[name].with_changes(**SMALL))
+        weights = make_network(run.config, 1).state_dict()
+        run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 28, 28]})
+    return folder
+
+
+@pytest.fixture
+def window(qtbot, tmp_path, monkeypatch, small_models):
+    """The real window, its first sampling done, over small models and a small `modern` preset."""
+    from diffviz import session
+    from diffviz.panels import training as training_panel
+    from diffviz.window import MainWindow
+    from trainer.config import PRESETS
+
+    small = PRESETS["modern"].with_changes(
+        **SMALL, limit_images=256, bound_images=4, preview_steps=2
+    )
+    monkeypatch.setattr(session, "SHIPPED", small_models)
+    monkeypatch.setitem(training_panel.PRESETS, "modern", small)
+    window = MainWindow(tmp_path)
+    # A window closed while it trains would ask, and no one would answer.
+    qtbot.addWidget(window, before_close_func=MainWindow.shutdown)
+    for spin in window.trajectories.steps.values():
+        spin.setValue(6)
+    window.show()
+    qtbot.waitUntil(lambda: window.ready and bool(window.trajectories.nfe), timeout=60_000)
+    return window

@@ -1,5 +1,7 @@
 """The real window, clicked."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,10 +10,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from diffviz import export
-from diffviz.panels import training as training_panel
+from diffviz.tour import Tour
 from diffviz.widgets.mosaic import compose
-from diffviz.window import MainWindow
-from trainer.config import PRESETS
 
 NAMES = [
     "trainButton",
@@ -36,24 +36,6 @@ NAMES = [
 ACTIONS = ("exportGridAction", "exportAnimationAction", "exportCurvesAction")
 
 
-@pytest.fixture
-def window(qtbot, tmp_path, monkeypatch):
-    small = PRESETS["modern"].with_changes(
-        network_parameters={"width": 8, "blocks": 1},
-        limit_images=256,
-        bound_images=4,
-        preview_steps=2,
-    )
-    monkeypatch.setitem(training_panel.PRESETS, "modern", small)
-    window = MainWindow(tmp_path)
-    qtbot.addWidget(window)
-    window.trajectories.steps.setValue(6)
-    window.show()
-    qtbot.waitUntil(lambda: window.ready and bool(window.trajectories.nfe), timeout=60_000)
-    yield window
-    window.shutdown()
-
-
 def test_every_named_part_is_there(window):
     for name in NAMES:
         assert window.findChild(QWidget, name) is not None, name
@@ -73,12 +55,13 @@ def test_the_slider_shows_the_frame_at_its_time(window):
         stage.timeline.set_fraction(fraction)
         for (row, direction), view in stage.views.items():
             moment = stage.moment(row, direction)
-            assert moment.t == pytest.approx(1 - fraction, abs=0.02)
-            assert np.array_equal(view.image_array(), compose(moment.state))
+            if row == "ddpm":  # the other row follows by noise level
+                assert moment.t == pytest.approx(1 - fraction, abs=0.02)
+            assert np.array_equal(view.image_array(), compose(moment.pictures["state"]))
     stage.show_what.setCurrentIndex(1)
     stage.timeline.set_fraction(0.5)
     shown = stage.views["sde", "reverse"].images
-    assert np.array_equal(shown, stage.moment("sde", "reverse").guess)
+    assert np.array_equal(shown, stage.moment("sde", "reverse").pictures["guess"])
 
 
 def test_both_rows_start_from_the_same_noise(window):
@@ -90,11 +73,39 @@ def test_both_rows_start_from_the_same_noise(window):
 
 def test_sampling_starts_from_a_noised_image(qtbot, window):
     stage = window.trajectories
-    stage.begin_at.setCurrentIndex(3)
+    stage.begin_at.setCurrentIndex(1)
+    stage.start.setValue(0.25)
     qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: stage.request.start == 0.25 and bool(stage.nfe), timeout=30_000)
     assert stage.moment("ddpm", "reverse").t <= 0.25
     assert stage.time() <= 0.25
+
+
+def test_train_pause_stop_and_resume(qtbot, window):
+    panel = window.training
+    panel.epochs.setValue(200)
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.bpd.points()[0].size >= 2, timeout=60_000)
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    assert panel.pause_button.text() == "Resume"
+    qtbot.wait(400)
+    held = panel.loss.points()[0].size
+    qtbot.wait(300)
+    assert panel.loss.points()[0].size == held
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.loss.points()[0].size > held, timeout=20_000)
+    qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.training, timeout=20_000)
+    assert panel.samples.images is not None
+    lines = (panel.where.folder / "metrics.jsonl").read_text().splitlines()
+    written = [json.loads(line) for line in lines]
+    losses = [line["loss"] for line in written if "loss" in line]
+    assert np.allclose(panel.loss.points()[1], losses)
+    assert panel.resume_button.isVisible()
+    qtbot.mouseClick(panel.resume_button, Qt.MouseButton.LeftButton)
+    first = len(losses) + 1
+    qtbot.waitUntil(lambda: panel.loss.points()[0].size > 0, timeout=20_000)
+    assert panel.loss.points()[0][0] == first
 
 
 def test_closing_while_training_asks_and_saves(qtbot, window, monkeypatch):
@@ -132,3 +143,10 @@ def test_an_unwritable_place_gives_a_sentence(qtbot, window, tmp_path):
     window.export_grid(tmp_path / "nowhere" / "grid.png")
     qtbot.waitUntil(lambda: bool(found), timeout=10_000)
     assert "no such file or folder" in found[0]
+
+
+def test_the_tour(qtbot, tmp_path):
+    assert Tour(tmp_path / "tour").play() == 0
+    facts = json.loads((tmp_path / "tour" / "tour.json").read_text())
+    assert facts["last_loss"] < facts["first_loss"]
+    assert len(list((tmp_path / "tour").glob("0*.png"))) == 7

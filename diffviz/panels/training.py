@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from diffviz import work
 from diffviz.jobs import Job
-from diffviz.session import Session
+from diffviz.session import Session, row_of
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import Mosaic
 from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
@@ -88,6 +88,7 @@ class TrainingPanel(QWidget):
             field.setAccessibleName(label.replace("&", ""))
 
         self.train_button = QPushButton(objectName="trainButton")
+        self.train_button.setProperty("primary", True)
         self.pause_button = QPushButton("Pause", objectName="pauseButton", enabled=False)
         self.stop_button = QPushButton("Stop", objectName="stopButton", enabled=False)
         self.resume_button = QPushButton(objectName="resumeButton", visible=False)
@@ -271,5 +272,6 @@ class TrainingPanel(QWidget):
             if self.unfinished is not None:
                 self.offer_resume(self.unfinished)
             if self.loss.points()[0].size:
-                self.session.open_model(self.where.row, self.where.folder)
+                self.session.refresh_runs()
+                self.session.open_model(row_of(self.where.config.process), self.where.folder)
         self._set_busy(False)

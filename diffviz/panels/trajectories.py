@@ -1,14 +1,17 @@
-"""The trajectories panel: DDPM over SDE, forward beside reverse, one timeline under all four."""
+"""The trajectories panel: two rows, forward beside reverse, one timeline under all four views."""
 
+import json
 import math
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -20,20 +23,55 @@ from PySide6.QtWidgets import (
 
 from diffviz import work
 from diffviz.jobs import Job
+from diffviz.panels import Panel
 from diffviz.session import ROWS, Session
+from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
 
-ROW_SAMPLERS = {
-    "ddpm": {"DDPM ancestral": "ddpm", "DDIM": "ddim"},
-    "sde": {"Euler-Maruyama": "euler-maruyama", "Probability-flow ODE": "probability-flow"},
+SAMPLER_TITLES = {
+    "ddpm": "DDPM ancestral",
+    "ddim": "DDIM",
+    "euler-maruyama": "Euler-Maruyama (SDE)",
+    "reverse-diffusion": "Reverse diffusion (SDE)",
+    "predictor-corrector": "Predictor-corrector (SDE)",
+    "probability-flow": "Probability flow (ODE, Euler)",
+    "heun": "Heun (ODE)",
+    "rk45": "RK45 (ODE, adaptive)",
+    "dpm-solver++": "DPM-Solver++ 2M",
+    "edm-heun": "EDM stochastic Heun",
 }
+FIRST_SAMPLER = {"ddpm": "ddpm", "sde": "euler-maruyama"}
+FIRST_STEPS = 100
 ROW_TITLES = {"ddpm": "DDPM", "sde": "SDE"}
 DIRECTIONS = {"forward": "real images, noised", "reverse": "noise, denoised"}
+SHOWN = {
+    "state": "state x_t",
+    "guess": "guess x0",
+    "noise": "predicted noise",
+    "change": "change of the last step",
+}
+STRIP_COLUMNS = 11
+STRIP_IMAGES = 2
 
 
-class TrajectoriesPanel(QWidget):
+class TrajectoriesPanel(Panel):
     """Holds every frame of the four views as arrays, so that the slider only picks."""
+
+    title = "Trajectories"
+    timeline: Timeline
+    explanation = (
+        "<h3>Noising and denoising</h3>"
+        "<p>Left, the <b>forward process</b> destroys real images: "
+        "x<sub>t</sub> = α(t)·x<sub>0</sub> + σ(t)·ε, with ε ~ N(0, I). Right, a <b>sampler</b> "
+        "starts from pure noise and undoes it step by step, asking the network at each step "
+        "which noise it sees. Both rows start from the same noise.</p>"
+        "<p>DDPM walks a chain of T steps (Ho et al. 2020). The SDE row solves the reverse-time "
+        "equation dx = [f − g²∇log p<sub>t</sub>(x)]dt + g dw (Song et al. 2021), or its "
+        "probability-flow ODE, which has no randomness.</p>"
+        "<p>Drag the slider: all four views move to the same noise level. The histogram shows "
+        "the pixel values of the denoised row against N(0, 1), the line.</p>"
+    )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,85 +80,177 @@ class TrajectoriesPanel(QWidget):
         self.again = False
         self.request: work.Request | None = None
         self.frames: dict[tuple[str, str], dict[int, work.Moment]] = {}
+        self.levels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self.nfe: dict[str, int] = {}
 
+        self.models = {row: QComboBox(objectName=f"{row}ModelCombo") for row in ROWS}
         self.samplers = {row: QComboBox(objectName=f"{row}SamplerCombo") for row in ROWS}
-        self.titles = {row: QLabel() for row in ROWS}
-        self.steps = QSpinBox(objectName="stepsSpin", minimum=2, maximum=1000, value=100)
-        self.count = QComboBox(objectName="countCombo")
-        for n in (4, 16, 64):
-            self.count.addItem(f"{n} images", n)
-        self.count.setCurrentIndex(1)
-        self.seed = QSpinBox(objectName="sampleSeedSpin", maximum=2**31 - 1)
-        self.begin_at = QComboBox(objectName="startCombo")
-        self.begin_at.addItem("from Gaussian noise", 1.0)
-        for t in (0.75, 0.5, 0.25):
-            self.begin_at.addItem(f"from an image noised to t = {t:g}", t)
-        self.image = QSpinBox(objectName="imageSpin", maximum=59_999, value=4, enabled=False)
-        self.image.setPrefix("image ")
-        self.begin_at.currentIndexChanged.connect(
-            lambda: self.image.setEnabled(self.begin_at.currentData() < 1)
-        )
-        self.show_what = QComboBox(objectName="showCombo")
-        self.show_what.addItem("state x_t", "state")
-        self.show_what.addItem("guess x0", "guess")
-        self.sample_button = QPushButton("Sample", objectName="sampleButton")
-        controls = QHBoxLayout()
-        for widget, name, tip in (
-            (self.count, "Images", "How many images each view shows"),
-            (self.steps, "Steps", "Updates of each sampler: more are finer and slower"),
-            (self.seed, "Seed", "The noise that both rows start from"),
-            (self.begin_at, "Start", "Pure noise, or a training image noised part of the way"),
-            (self.image, "Training image", "Which training image to start from"),
-            (self.show_what, "Show", "The noisy state, or the model's guess of the clean image"),
-        ):
-            widget.setAccessibleName(name)
-            widget.setToolTip(tip)
-            if name in ("Steps", "Seed"):
-                controls.addWidget(QLabel(name))
-            controls.addWidget(widget)
-        controls.addStretch(1)
-        controls.addWidget(self.sample_button)
-
-        grid = QGridLayout()
-        self.views: dict[tuple[str, str], Mosaic] = {}
-        for r, row in enumerate(ROWS):
-            for name, sampler in ROW_SAMPLERS[row].items():
-                self.samplers[row].addItem(name, sampler)
-            self.samplers[row].setAccessibleName(f"{ROW_TITLES[row]} sampler")
-            head = QHBoxLayout()
-            head.addWidget(self.titles[row], 1)
-            head.addWidget(self.samplers[row])
-            grid.addLayout(head, 2 * r, 0, 1, 2)
-            grid.setRowStretch(2 * r + 1, 1)
-            for c, direction in enumerate(DIRECTIONS):
-                view = Mosaic(f"{ROW_TITLES[row]}: {DIRECTIONS[direction]}.\nPress Sample.")
-                view.setObjectName(f"{row}{direction.title()}View")
-                view.setAccessibleName(f"{ROW_TITLES[row]} {direction}")
-                self.views[row, direction] = view
-                grid.addWidget(view, 2 * r + 1, c)
+        self.steps = {
+            row: QSpinBox(objectName=f"{row}StepsSpin", minimum=2, maximum=1000, value=FIRST_STEPS)
+            for row in ROWS
+        }
+        self.spent = {row: QLabel(objectName=f"{row}NfeLabel") for row in ROWS}
         self.timeline = Timeline()
         self.facts = QLabel(objectName="marginalLabel")
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.sample_button = QPushButton("Sample", objectName="sampleButton")
+        self.sample_button.setProperty("primary", True)
+        self.stop_button = QPushButton("Stop", objectName="stopSamplingButton", enabled=False)
 
         layout = QVBoxLayout(self)
-        layout.addLayout(controls)
-        layout.addLayout(grid, 1)
+        layout.setContentsMargins(9, 6, 9, 6)
+        layout.addLayout(self._make_controls())
+        layout.addLayout(self._make_views(), 1)
         layout.addWidget(self.timeline)
         layout.addWidget(self.facts)
 
         self.sample_button.clicked.connect(self.sample)
+        self.stop_button.clicked.connect(self.stop)
         self.show_what.currentIndexChanged.connect(self.show_time)
+        self.layout_combo.currentIndexChanged.connect(self._arrange)
         self.timeline.position_changed.connect(self.show_time)
-        session.modelChanged.connect(self._name_rows)
+        session.runsChanged.connect(self._list_models)
+        session.modelChanged.connect(self._list_models)
         for row in ROWS:
-            self.samplers[row].currentIndexChanged.connect(self._name_rows)
-        self._name_rows()
+            self.models[row].activated.connect(partial(self._choose_model, row))
+        self.offer_samplers(tuple(SAMPLER_TITLES))
+        self._list_models()
+        self.show_time()
+
+    def _make_controls(self) -> QHBoxLayout:
+        self.count = QComboBox(objectName="countCombo")
+        for n in (1, 4, 16, 64):
+            self.count.addItem(f"{n} image{'s' if n > 1 else ''}", n)
+        self.count.setCurrentIndex(2)
+        self.seed = QSpinBox(objectName="sampleSeedSpin", maximum=2**31 - 1)
+        self.begin_at = QComboBox(objectName="startCombo")
+        self.begin_at.addItem("from noise", "noise")
+        self.begin_at.addItem("from a real image", "image")
+        self.image = QSpinBox(objectName="imageSpin", maximum=59_999, value=4, prefix="no. ")
+        self.start = QDoubleSpinBox(
+            objectName="startSpin", minimum=0.05, maximum=1.0, value=0.5, prefix="t = "
+        )
+        self.start.setSingleStep(0.05)
+        self.show_what = QComboBox(objectName="showCombo")
+        for key, text in SHOWN.items():
+            self.show_what.addItem(text, key)
+        self.layout_combo = QComboBox(objectName="layoutCombo")
+        self.layout_combo.addItem("mosaic", "mosaic")
+        self.layout_combo.addItem("filmstrip", "strip")
+
+        def follow_start() -> None:
+            for widget in (self.image, self.start):
+                widget.setVisible(self.begin_at.currentData() == "image")
+
+        self.begin_at.currentIndexChanged.connect(follow_start)
+        follow_start()
+        controls = QHBoxLayout()
+        for widget, name, tip in (
+            (self.count, "Images", "How many images each view shows"),
+            (self.seed, "Seed", "The noise that both rows start from"),
+            (self.begin_at, "Start", "Pure noise, or a training image noised part of the way"),
+            (self.image, "Training image", "Which training image to start from"),
+            (self.start, "Start at t", "How far that image is noised first: 1 is all noise"),
+            (self.show_what, "Show", "The noisy state, the model's guess of the clean image, the "
+             "noise it sees, or what the last step changed"),
+            (self.layout_combo, "Layout", "All images at one time, or one image through time"),
+        ):  # fmt: skip
+            widget.setAccessibleName(name)
+            widget.setToolTip(tip)
+            if name in ("Seed", "Start", "Show"):
+                controls.addWidget(QLabel(name))
+            controls.addWidget(widget)
+        controls.addStretch(1)
+        controls.addWidget(self.stop_button)
+        controls.addWidget(self.sample_button)
+        return controls
+
+    def _make_views(self) -> QGridLayout:
+        self.views: dict[tuple[str, str], Mosaic] = {}
+        self.histograms: dict[str, HistogramPlot] = {}
+        self.heads: dict[str, QWidget] = {}
+        self.views_grid = grid = QGridLayout()
+        centres = (work.BINS[:-1] + work.BINS[1:]) / 2
+        normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
+        for row in ROWS:
+            self.heads[row] = QWidget()
+            head = QHBoxLayout(self.heads[row])
+            head.setContentsMargins(0, 0, 0, 0)
+            head.addWidget(QLabel(f"<b>{ROW_TITLES[row]}</b>"))
+            for widget, name, tip in (
+                (self.models[row], "model", "The trained model that denoises this row"),
+                (self.samplers[row], "sampler", "How the model's answers become steps"),
+                (self.steps[row], "steps", "Updates: more are finer and slower"),
+            ):
+                widget.setAccessibleName(f"{ROW_TITLES[row]} {name}")
+                widget.setToolTip(tip)
+                head.addWidget(widget)
+            self.steps[row].setSuffix(" steps")
+            head.addWidget(self.spent[row])
+            head.addStretch(1)
+            for direction, words in DIRECTIONS.items():
+                view = Mosaic(f"{words.capitalize()}: press Sample.")
+                view.setObjectName(f"{row}{direction.title()}View")
+                view.setAccessibleName(f"{ROW_TITLES[row]}, {words}")
+                view.setToolTip(words.capitalize())
+                view.hovered.connect(self._mark)
+                self.views[row, direction] = view
+            histogram = HistogramPlot(work.BINS, normal, 0.9)
+            histogram.setObjectName(f"{row}Histogram")
+            histogram.setAccessibleName(f"{ROW_TITLES[row]} pixel values against N(0, 1)")
+            histogram.setToolTip("Pixel values of the denoised images; the line is N(0, 1)")
+            self.histograms[row] = histogram
+        self._arrange()
+        return grid
+
+    def _arrange(self) -> None:
+        """Lay the views out as mosaics beside each other, or as strips under each other."""
+        grid, strip = self.views_grid, self.layout_combo.currentData() == "strip"
+        for r, row in enumerate(ROWS):
+            first = 3 * r
+            grid.addWidget(self.heads[row], first, 0, 1, 3)
+            forward, reverse = (self.views[row, direction] for direction in DIRECTIONS)
+            if strip:
+                grid.addWidget(forward, first + 1, 0, 1, 2)
+                grid.addWidget(reverse, first + 2, 0, 1, 2)
+            else:
+                grid.addWidget(forward, first + 1, 0, 2, 1)
+                grid.addWidget(reverse, first + 1, 1, 2, 1)
+            grid.addWidget(self.histograms[row], first + 1, 2, 2, 1)
+            for k in (1, 2):
+                grid.setRowStretch(first + k, 1)
+        for column, stretch in enumerate((5, 5, 3)):
+            grid.setColumnStretch(column, stretch)
         self.show_time()
 
     @property
     def sampling(self) -> bool:
         return self.job is not None
+
+    def offer_samplers(self, names: tuple[str, ...]) -> None:
+        """Fill the samplers' lists with these names of the engine."""
+        for row in ROWS:
+            combo = self.samplers[row]
+            chosen = combo.currentData() or FIRST_SAMPLER[row]
+            combo.clear()
+            for name in names:
+                combo.addItem(SAMPLER_TITLES.get(name, name), name)
+            combo.setCurrentIndex(max(0, combo.findData(chosen)))
+
+    def _list_models(self) -> None:
+        for row in ROWS:
+            combo, chosen = self.models[row], self.session.models[row]
+            combo.clear()
+            for run in self.session.runs:
+                if run.checkpoints:
+                    combo.addItem(run.name, str(run.folder))
+            if combo.findData(str(chosen)) < 0:
+                combo.addItem(chosen.name, str(chosen))
+            combo.setCurrentIndex(combo.findData(str(chosen)))
+
+    def _choose_model(self, row: str) -> None:
+        self.session.open_model(row, Path(self.models[row].currentData()))
 
     def sample(self) -> None:
         """Draw anew under the present settings; a drawing under way is given up for it."""
@@ -128,73 +258,169 @@ class TrajectoriesPanel(QWidget):
             self.again = True
             self.job.stop()
             return
+        from_image = self.begin_at.currentData() == "image"
         self.request = work.Request(
             tuple(
                 work.RowRequest(
                     row, self.session.models[row], self.samplers[row].currentData(),
-                    self.steps.value(),
+                    self.steps[row].value(),
                 )
                 for row in ROWS
             ),
             self.count.currentData(),
             self.seed.value(),
-            self.begin_at.currentData(),
-            self.image.value(),
+            round(self.start.value(), 2) if from_image else 1.0,
+            self.image.value() if from_image else 0,
         )  # fmt: skip
-        self.frames = {}
-        self.nfe = {}
-        self._name_rows()
-        self.timeline.set_count(self.steps.value() + 1)
+        self.frames, self.levels, self.nfe = {}, {}, {}
+        for label in self.spent.values():
+            label.setText("sampling…")
+        self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
         self.job = Job(partial(work.trajectories, self.request), self)
         self.job.produced.connect(self._take)
         self.job.failed.connect(self.session.problem)
         self.job.ended.connect(self._ended)
+        self.stop_button.setEnabled(True)
         self.job.begin()
         self.session.message.emit("Sampling…")
+
+    def stop(self) -> None:
+        """Leave the drawing under way where it is."""
+        self.again = False
+        if self.job is not None:
+            self.job.stop()
+
+    def shutdown(self) -> None:
+        self.again = False
+        if self.job is not None:
+            self.job.shutdown()
 
     def time(self) -> float:
         """The t that the timeline stands at: the start at its left end, 0 at its right."""
         start = self.request.start if self.request else 1.0
         return start * (1 - self.timeline.fraction())
 
-    def moment(self, row: str, direction: str) -> work.Moment | None:
-        """The frame of that view nearest to the timeline's t."""
+    def _level(self, view: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """The stored frames' indices, ascending, and their noise levels."""
+        if view not in self.levels:
+            indices = sorted(self.frames[view])
+            levels = [self.frames[view][index].noise_level for index in indices]
+            self.levels[view] = np.array(indices), np.array(levels)
+        return self.levels[view]
+
+    def moment(self, row: str, direction: str, fraction: float | None = None) -> work.Moment | None:
+        """The frame of that view at the timeline's place (or at `fraction` of it).
+
+        The first row's t is the timeline's; the other shows the frame nearest in noise level, so
+        that rows of different processes and step counts stay comparable. The ends are the ends.
+        """
         frames = self.frames.get((row, direction))
         if not frames:
             return None
-        wanted = round(self.timeline.fraction() * (next(iter(frames.values())).count - 1))
-        return frames[min(frames, key=lambda index: abs(index - wanted))]
+        f = self.timeline.fraction() if fraction is None else fraction
+        indices, levels = self._level((row, direction))
+        leader = next(v for v in ((ROWS[0], direction), (row, direction)) if v in self.frames)
+        last = frames[int(indices[0])].last
+        if leader == (row, direction) or f in (0.0, 1.0):
+            nearest = np.abs(indices - f * last).argmin()
+        else:
+            lead_indices, lead_levels = self._level(leader)
+            place = f * self.frames[leader][int(lead_indices[0])].last
+            nearest = np.abs(levels - np.interp(place, lead_indices, lead_levels)).argmin()
+        return frames[int(indices[nearest])]
 
     def shown(self, moment: work.Moment) -> np.ndarray:
-        return getattr(moment, self.show_what.currentData())
+        """The picture of that moment that the Show switch asks for."""
+        return moment.pictures[self.show_what.currentData()]
+
+    def strip(self, row: str, direction: str) -> np.ndarray | None:
+        """A few images (rows) at evenly spaced places of the timeline (columns)."""
+        found = [self.moment(row, direction, k / (STRIP_COLUMNS - 1)) for k in range(STRIP_COLUMNS)]
+        pictures = [self.shown(moment)[:STRIP_IMAGES] for moment in found if moment is not None]
+        if not pictures:
+            return None
+        columns = np.stack(pictures, axis=1)
+        return columns.reshape(-1, *columns.shape[2:])
 
     def show_time(self) -> None:
         """Put the frames at the timeline's t into the views, and say where that is."""
-        texts = []
+        strip = self.layout_combo.currentData() == "strip"
+        lines = []
         for row in ROWS:
             for direction in DIRECTIONS:
                 moment = self.moment(row, direction)
-                if moment is not None:
-                    self.views[row, direction].show_images(self.shown(moment))
+                view = self.views[row, direction]
+                if moment is None:
+                    continue
+                if strip:
+                    view.show_images(self.strip(row, direction), STRIP_COLUMNS)
+                    view.mark(round(self.timeline.fraction() * (STRIP_COLUMNS - 1)))
+                else:
+                    view.show_images(self.shown(moment))
             at = self.moment(row, "reverse") or self.moment(row, "forward")
             if at is not None:
-                snr = 2 * math.log(max(at.alpha, 1e-12) / max(at.sigma, 1e-12))
-                snr_text = "∞" if at.sigma == 0 else f"{snr:+.2f}"
-                texts.append(
-                    f"{ROW_TITLES[row]}: t = {at.t:.3f} ({at.chain})   α = {at.alpha:.3f}   "
-                    f"σ = {at.sigma:.3f}   log-SNR = {snr_text}"
-                )
+                self.histograms[row].show_density(at.histogram)
+                lines.append(self._line(row, at))
         self.timeline.set_caption(f"t = {self.time():.3f}")
-        self.facts.setText("\n".join(texts) or "Press Sample: both rows start from the same noise.")
+        self.session.timeChanged.emit(self.time())
+        cells = "</tr><tr>".join(lines)
+        self.facts.setText(
+            f"<table cellspacing=0><tr>{cells}</tr></table>"
+            if lines
+            else "Press Sample: both rows start from the same noise."
+        )
+
+    def _line(self, row: str, at: work.Moment) -> str:
+        snr = "∞" if at.sigma == 0 else "−∞" if at.alpha == 0 else ""
+        snr = snr or f"{2 * math.log(at.alpha / at.sigma):+.2f}"
+        cells = (
+            f"<b>{ROW_TITLES[row]}</b>", f"step {at.index} of {at.last}", f"t = {at.t:.3f}",
+            at.chain, f"α = {at.alpha:.3f}", f"σ = {at.sigma:.3f}", f"log-SNR = {snr}",
+        )  # fmt: skip
+        return "".join(f"<td style='padding: 0 9px'>{cell}</td>" for cell in cells)
 
     def settings(self) -> dict[str, Any]:
-        """What made the views, for embedding in exports; None-free JSON."""
+        """What made the views, for embedding in exports; `prepare` takes it back."""
         if self.request is None:
             return {}
         found = asdict(self.request)
         for row in found["rows"]:
             row["folder"] = row["folder"].name
-        return {**found, "show": self.show_what.currentData(), "t": self.time()}
+        return {
+            **json.loads(json.dumps(found)),
+            "show": self.show_what.currentData(),
+            "layout": self.layout_combo.currentData(),
+            "fraction": self.timeline.fraction(),
+        }
+
+    def prepare(self, settings: dict[str, Any]) -> None:
+        for row in settings.get("rows", []):
+            name = row.get("row")
+            if name not in ROWS:
+                continue
+            for folder in (self.session.home / "runs", self.session.models[name].parent):
+                if (folder / str(row.get("folder")) / "config.json").exists():
+                    self.session.open_model(name, folder / str(row["folder"]))
+            self.samplers[name].setCurrentIndex(
+                max(0, self.samplers[name].findData(row.get("sampler")))
+            )
+            self.steps[name].setValue(int(row.get("steps", FIRST_STEPS)))
+        for combo, key in (
+            (self.count, "count"), (self.show_what, "show"), (self.layout_combo, "layout")
+        ):  # fmt: skip
+            if (index := combo.findData(settings.get(key))) >= 0:
+                combo.setCurrentIndex(index)
+        self.seed.setValue(int(settings.get("seed", 0)))
+        start = float(settings.get("start", 1.0))
+        self.begin_at.setCurrentIndex(self.begin_at.findData("image" if start < 1 else "noise"))
+        if start < 1:
+            self.start.setValue(start)
+            self.image.setValue(int(settings.get("image", 0)))
+        self.timeline.set_fraction(float(settings.get("fraction", 0.0)))
+
+    def restore(self, settings: dict[str, Any]) -> None:
+        self.prepare(settings)
+        self.sample()
 
     def grid(self) -> np.ndarray | None:
         """The four views' images, row by row, as one array; None when nothing is shown."""
@@ -203,34 +429,36 @@ class TrajectoriesPanel(QWidget):
 
     def animation(self) -> list[np.ndarray]:
         """The reverse trajectories of both rows beside each other, in time, for export."""
-        films = [self.frames.get((row, "reverse"), {}) for row in ROWS]
-        last = min((len(film) for film in films if film), default=0)
-        stride = max(1, last // 100)
-        picked = sorted({*range(0, last, stride), last - 1}) if last else []
-        return [np.concatenate([self.shown(f[k]) for f in films if f]) for k in picked]
+        rows = [row for row in ROWS if (row, "reverse") in self.frames]
+        most = max((len(self.frames[row, "reverse"]) for row in rows), default=0)
+        places = np.linspace(0, 1, min(most, 101))
+        found = [[self.moment(row, "reverse", float(f)) for row in rows] for f in places]
+        return [np.concatenate([self.shown(m) for m in moments if m]) for moments in found]
 
-    def _name_rows(self) -> None:
-        folders = dict(self.session.models)
-        if self.request is not None:  # what is on view, not what Sample would draw next
-            folders = {row.row: row.folder for row in self.request.rows}
-        for row in ROWS:
-            self.titles[row].setText(
-                f"<b>{ROW_TITLES[row]}</b> · model {folders[row].name} · "
-                "left: real images, noised · right: noise, denoised"
-            )
+    def _mark(self, index: int) -> None:
+        if self.layout_combo.currentData() == "mosaic":
+            for view in self.views.values():
+                view.mark(index)
 
     def _take(self, events: list[Any]) -> None:
         for event in events:
             if isinstance(event, work.Moment):
-                self.frames.setdefault((event.row, event.direction), {})[event.index] = event
+                view = event.row, event.direction
+                self.frames.setdefault(view, {})[event.index] = event
+                self.levels.pop(view, None)
             else:
                 self.nfe = event.nfe
-                spent = ", ".join(f"{ROW_TITLES[row]} {n} NFE" for row, n in event.nfe.items())
-                self.session.message.emit(f"Sampled: {spent}")
+                for row, spent in event.nfe.items():
+                    self.spent[row].setText(f"{spent} NFE")
+                self.session.message.emit("Sampled.")
         self.show_time()
 
     def _ended(self) -> None:
         self.job = None
+        self.stop_button.setEnabled(False)
+        if not self.nfe:
+            for label in self.spent.values():
+                label.setText("")
         if self.again:
             self.again = False
             self.sample()

@@ -1,21 +1,16 @@
 """A live curve, such as a training loss."""
 
-from pathlib import Path
-
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import ArrayLike
-from PySide6.QtCore import QBuffer, QEvent, QIODevice, Qt, QTimer
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtCore import QEvent, Qt, QTimer
+from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
-from trainer.problems import write_file
+from diffviz import style
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
-# From Okabe and Ito's colour-blind safe set, the raw and the smoothed line's colours.
-ON_LIGHT = ("#0072B2", "#D55E00")
-ON_DARK = ("#56B4E9", "#E69F00")
 FAINTNESS = 0.55  # the background's share in the raw line's colour under a smoothed one
 
 
@@ -116,13 +111,10 @@ class CurvePlot(QWidget):
         self.plot.getPlotItem().enableAutoRange()
         self.redraw()
 
-    def export_png(self, path: str | Path) -> None:
-        """Write what the widget shows, up to date; raises a Problem where that cannot be."""
+    def picture(self) -> QImage:
+        """What the widget shows, up to date."""
         self.redraw()
-        buffer = QBuffer()
-        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-        self.grab().save(buffer, "PNG")
-        write_file(Path(path), bytes(buffer.data().data()))
+        return self.grab().toImage()
 
     def redraw(self) -> None:
         """Bring the picture up to date."""
@@ -147,7 +139,7 @@ class CurvePlot(QWidget):
             axis.setTextPen(text)
             axis.enableAutoSIPrefix(False)
             axis.setLabel(label, color=text.name())
-        raw, smooth = map(QColor, ON_DARK if base.lightness() < 128 else ON_LIGHT)
+        raw, smooth = map(QColor, style.series(palette)[:2])
         if self._smooth:
             raw = _mixed(raw, base, FAINTNESS)
         self._raw_line.setPen(pg.mkPen(raw, width=1))
