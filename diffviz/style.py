@@ -4,6 +4,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
+from assets import ASSETS
+
 # Okabe and Ito's colours, told apart by every kind of colour vision; the second set for dark.
 SERIES_ON_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9", "#000000")
 SERIES_ON_DARK = ("#56B4E9", "#E69F00", "#00C08B", "#E39AC3", "#F0E442", "#5F9ED1", "#FFFFFF")
@@ -43,11 +45,17 @@ QTabBar::tab {{ padding: 6px 14px; border: 0; border-bottom: 3px solid transpare
     color: {muted}; background: transparent; }}
 QTabBar::tab:hover {{ color: {text}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; font-weight: 600; }}
+QCheckBox::indicator, QTableView::indicator {{ width: 13px; height: 13px; border-radius: 3px;
+    border: 1px solid {muted}; background: {base}; }}
+QCheckBox::indicator:checked, QTableView::indicator:checked {{ background: {accent};
+    border-color: {accent}; image: url("{check}"); }}
+QCheckBox::indicator:focus {{ border: 2px solid {accent}; }}
 QProgressBar {{ border: 1px solid {edge}; border-radius: 5px; background: {base};
     text-align: center; min-height: 18px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
 QSplitter::handle {{ background: {edge}; }}
 QSplitter::handle:hover {{ background: {accent}; }}
+QLabel#explanationLabel {{ background: {base}; border: 2px solid {accent}; border-radius: 8px; }}
 QToolTip {{ padding: 4px; }}
 """
 
@@ -87,6 +95,7 @@ def apply(app: QApplication, dark: bool) -> None:
             text=colours[_Role.Text],
             muted=colours[_Role.PlaceholderText],
             faded=FADED[dark],
+            check=(ASSETS / "icons" / "check.svg").as_posix(),
         )
     )
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from diffviz import export, work
 from diffviz.jobs import Job
 from diffviz.panels import Panel
+from diffviz.panels.runs import RunsPanel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
 from diffviz.session import Session
@@ -47,13 +48,15 @@ class MainWindow(QMainWindow):
         self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
         self.training = TrainingPanel(self.session)
         self.trajectories = TrajectoriesPanel(self.session)
-        self.panels: list[Panel] = [self.trajectories]
+        self.runs = RunsPanel(self.session)
+        self.panels: list[Panel] = [self.trajectories, self.runs]
         self.jobs: list[Job] = []
         self.ready = False
         self.setWindowTitle("DiffViz")
         self.setAcceptDrops(True)
         self.resize(1280, 800)
         self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
+        self.stage.tabBar().setDrawBase(False)
         for panel in self.panels:
             self.stage.addTab(panel, panel.title)
         self.split = QSplitter(Qt.Orientation.Horizontal)

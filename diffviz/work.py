@@ -287,7 +287,7 @@ def device_words() -> str:
     name = {
         "cuda": lambda: f"GPU: {torch.cuda.get_device_name()}",
         "mps": lambda: "GPU: Apple MPS",
-        "cpu": lambda: f"CPU, {torch.get_num_threads()} threads",
+        "cpu": lambda: f"CPU, threads: {torch.get_num_threads()}",
     }[device]()
     return f"{name}, {str(fast_precision(device)).removeprefix('torch.')}"
 

@@ -7,11 +7,14 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from diffviz import export
 from diffviz.tour import Tour
 from diffviz.widgets.mosaic import compose
+from diffviz.window import MainWindow
+from trainer.config import PRESETS
 
 NAMES = [
     "trainButton",
@@ -47,6 +50,75 @@ def test_the_button_follows_the_spin_box(window):
     assert window.training.train_button.text() == "Train 300 epochs"
     window.training.epochs.setValue(1)
     assert window.training.train_button.text() == "Train 1 epoch"
+
+
+def test_another_process_and_dataset_go_into_the_settings(window, monkeypatch, tmp_path):
+    panel = window.training
+    panel.process.setCurrentIndex(panel.process.findData("ve"))
+    assert (panel.config().process, panel.config().prediction) == ("ve", "v")
+    panel.preset.setCurrentIndex(panel.preset.findData("report-ddpm"))
+    assert panel.config() == PRESETS["report-ddpm"].with_changes(epochs=300)
+    panel.process.setCurrentIndex(panel.process.findData("ddpm-zero-snr"))
+    assert panel.config().process_parameters["steps"] == 300
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    panel.dataset.setCurrentIndex(1)
+    panel.dataset.activated.emit(1)
+    assert panel.config().dataset == str(tmp_path)
+
+
+def test_an_exported_picture_comes_back_exactly(qtbot, window, tmp_path):
+    stage = window.trajectories
+    stage.seed.setValue(7)
+    stage.samplers["sde"].setCurrentIndex(stage.samplers["sde"].findData("ddim"))
+    qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: stage.request.seed == 7 and bool(stage.nfe), timeout=30_000)
+    stage.timeline.set_fraction(0.5)
+    before = stage.grid()
+    window.export_grid(tmp_path / "grid.png")
+    qtbot.waitUntil(lambda: not window.jobs, timeout=10_000)
+    stage.seed.setValue(0)
+    stage.samplers["sde"].setCurrentIndex(0)
+    stage.timeline.set_fraction(0.0)
+    window.open_picture(tmp_path / "grid.png")
+    qtbot.waitUntil(lambda: stage.seed.value() == 7, timeout=10_000)
+    qtbot.waitUntil(lambda: not stage.sampling and bool(stage.nfe), timeout=30_000)
+    assert np.array_equal(stage.grid(), before)
+
+
+def test_strip_and_hover(qtbot, window):
+    stage = window.trajectories
+    view = stage.views["ddpm", "reverse"]
+    QTest.mouseMove(view, view.cell(5).center().toPoint())
+    for other in stage.views.values():
+        assert other._marked == 5
+    stage.layout_combo.setCurrentIndex(1)
+    assert len(view.images) == 2 * 11
+    assert np.array_equal(view.images[0], stage.moment("ddpm", "reverse", 0.0).pictures["state"][0])
+    assert np.array_equal(
+        view.images[21], stage.moment("ddpm", "reverse", 1.0).pictures["state"][1]
+    )
+
+
+def test_layout_and_settings_return_on_the_next_start(qtbot, window):
+    stage = window.trajectories
+    stage.seed.setValue(11)
+    qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: stage.request.seed == 11 and bool(stage.nfe), timeout=30_000)
+    stage.timeline.set_fraction(0.5)
+    window.stage.setCurrentWidget(window.runs)
+    window.close()
+    again = MainWindow(window.session.home)
+    qtbot.addWidget(again, before_close_func=MainWindow.shutdown)
+    assert again.panel is again.runs
+    assert again.trajectories.seed.value() == 11
+    assert again.trajectories.timeline.fraction() == 0.5
+
+
+def test_themes_are_kept(qtbot, window):
+    dark = window.findChild(QAction, "themeDarkAction")
+    dark.trigger()
+    assert window.kept.value("theme") == "Dark"
+    window.findChild(QAction, "themeSystemAction").trigger()
 
 
 def test_the_slider_shows_the_frame_at_its_time(window):

@@ -1,25 +1,58 @@
 """The panels of the main window, one file each. Panels talk through the session only."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
+from diffviz.jobs import Job
+from diffviz.session import Session
 from diffviz.widgets.timeline import Timeline
 
 
 class Panel(QWidget):
     """One tab of the stage. What a panel has to export, play or restore it says by these methods.
 
-    A panel that computes does so on jobs of its own and ends them in `shutdown`.
+    A panel that computes does so on jobs begun with `begin`, which end with the panel.
     """
 
     title = ""
     explanation = ""  # rich text for "What am I seeing?"
     timeline: Timeline | None = None
 
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.jobs: list[Job] = []
+
+    def begin(
+        self,
+        make: Callable[[], Iterator[Any]],
+        take: Callable[[list[Any]], None],
+        ended: Callable[[], None] | None = None,
+    ) -> Job:
+        """Run a generator on a worker; `take` gets what it yields, `ended` is called after all."""
+        job = Job(make, self)
+        self.jobs.append(job)
+        job.produced.connect(take)
+        job.failed.connect(self.session.problem)
+        job.ended.connect(lambda: self.jobs.remove(job))
+        if ended is not None:
+            job.ended.connect(ended)
+        job.begin()
+        return job
+
+    def drop(self, job: Job | None) -> None:
+        """Stop a job whose result nobody waits for any more; what it still yields is lost."""
+        if job in self.jobs:
+            job.produced.disconnect()
+            job.stop()
+
     def shutdown(self) -> None:
         """End every worker."""
+        for job in list(self.jobs):
+            job.shutdown()
 
     def grid(self) -> np.ndarray | None:
         """The images on view, uint8 (N, H, W) or (N, H, W, 3); None when there are none."""

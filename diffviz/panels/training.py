@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -33,10 +34,17 @@ if TYPE_CHECKING:
     from trainer import training
 
 PROCESS_NAMES = {
-    "ddpm-cosine": "DDPM, cosine betas",
     "ddpm-linear": "DDPM, linear betas",
+    "ddpm-cosine": "DDPM, cosine betas",
+    "ddpm-sigmoid": "DDPM, sigmoid schedule",
+    "ddpm-zero-snr": "DDPM, linear, zero terminal SNR",
     "vp": "VP SDE",
+    "sub-vp": "sub-VP SDE",
+    "ve": "VE SDE",
+    "cosine": "cosine path",
+    "flow": "rectified flow",
 }
+SAME_PARAMETERS = {"ddpm-linear", "ddpm-zero-snr"}
 
 
 def clock(seconds: float) -> str:
@@ -64,8 +72,12 @@ class TrainingPanel(QWidget):
         for name, config in PRESETS.items():
             self.preset.addItem(config.preset, name)
             self.preset.setItemData(self.preset.count() - 1, DESCRIPTIONS[name], 3)
-        self.dataset = QLabel("MNIST, 60,000 training images")
-        self.process = QLabel()
+        self.dataset = QComboBox(objectName="datasetCombo")
+        self.dataset.addItem("MNIST: 60,000 handwritten digits", "mnist")
+        self.dataset.addItem("Other images, from a folder…", None)
+        self.process = QComboBox(objectName="processCombo")
+        for name, text in PROCESS_NAMES.items():
+            self.process.addItem(text, name)
         self.epochs = QSpinBox(objectName="epochsSpin", minimum=1, maximum=100_000)
         self.batch = QSpinBox(objectName="batchSpin", minimum=2, maximum=4096)
         self.rate = QDoubleSpinBox(objectName="rateSpin", decimals=5, minimum=1e-5, maximum=1.0)
@@ -75,8 +87,12 @@ class TrainingPanel(QWidget):
         form = QFormLayout()
         for label, field, tip in (
             ("&Preset", self.preset, "A named experiment: process, network and its settings"),
-            ("Dataset", self.dataset, "What the model learns to draw"),
-            ("Process", self.process, "How noise is added; the model learns to undo it"),
+            (
+                "&Dataset",
+                self.dataset,
+                "What it learns to draw: MNIST, IDX files or pictures",
+            ),
+            ("P&rocess", self.process, "How noise is added; the model learns to undo it"),
             ("&Epochs", self.epochs, "Passes over all training images"),
             ("&Batch size", self.batch, "Images an optimiser step learns from"),
             ("&Learning rate", self.rate, "Size of an optimiser step; too large and it diverges"),
@@ -106,6 +122,7 @@ class TrainingPanel(QWidget):
 
         self.progress = QProgressBar(objectName="progressBar", textVisible=True)
         self.progress.setFormat("not training")
+        self.progress.setValue(0)
         self.status = QLabel("Press Train to begin: digits appear below as it learns.")
         self.status.setObjectName("statusLabel")
         self.status.setWordWrap(True)
@@ -131,6 +148,7 @@ class TrainingPanel(QWidget):
         layout.addWidget(self.samples, 2)
 
         self.preset.currentIndexChanged.connect(self._show_preset)
+        self.dataset.activated.connect(self._choose_dataset)
         self.epochs.valueChanged.connect(self._name_button)
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.toggle_pause)
@@ -143,13 +161,39 @@ class TrainingPanel(QWidget):
         return self.job is not None
 
     def config(self) -> ExperimentConfig:
-        """The preset on show with the fields' values."""
-        return PRESETS[self.preset.currentData()].with_changes(
-            epochs=self.epochs.value(),
-            batch_size=self.batch.value(),
-            learning_rate=self.rate.value(),
-            seed=self.seed.value(),
-        )
+        """The preset on show with the fields' values.
+
+        With a process that is not the preset's, the network predicts v, which every process
+        allows, and the preview is drawn by DDIM.
+        """
+        preset = PRESETS[self.preset.currentData()]
+        changes: dict[str, Any] = {
+            "dataset": self.dataset.currentData(),
+            "epochs": self.epochs.value(),
+            "batch_size": self.batch.value(),
+            "learning_rate": self.rate.value(),
+            "seed": self.seed.value(),
+        }
+        process = self.process.currentData()
+        if process != preset.process:
+            alike = {process, preset.process} <= SAME_PARAMETERS
+            changes |= {
+                "process": process,
+                "process_parameters": preset.process_parameters if alike else {},
+                "prediction": "v",
+                "preview_sampler": "ddim",
+                "preview_steps": 20,
+            }
+        return preset.with_changes(**changes)
+
+    def _choose_dataset(self) -> None:
+        """Ask for the folder when other images are chosen."""
+        if self.dataset.currentData() is not None:
+            return
+        folder = QFileDialog.getExistingDirectory(self, "A folder of pictures or of IDX files")
+        if folder and self.dataset.findData(folder) < 0:
+            self.dataset.insertItem(self.dataset.count() - 1, Path(folder).name, folder)
+        self.dataset.setCurrentIndex(max(0, self.dataset.findData(folder or "mnist")))
 
     def offer_resume(self, folder: Path) -> None:
         self.unfinished = folder
@@ -186,7 +230,9 @@ class TrainingPanel(QWidget):
     def _show_preset(self) -> None:
         config = PRESETS[self.preset.currentData()]
         self.preset.setToolTip(DESCRIPTIONS[config.preset])
-        self.process.setText(PROCESS_NAMES.get(config.process, config.process))
+        if self.process.findData(config.process) < 0:
+            self.process.addItem(config.process, config.process)
+        self.process.setCurrentIndex(self.process.findData(config.process))
         self.epochs.setValue(300 if config.preset != "report-sde" else config.epochs)
         self.batch.setValue(config.batch_size)
         self.rate.setValue(config.learning_rate)
@@ -214,7 +260,10 @@ class TrainingPanel(QWidget):
         self.job.begin()
 
     def _set_busy(self, busy: bool) -> None:
-        for field in (self.preset, self.epochs, self.batch, self.rate, self.seed):
+        fields = (
+            self.preset, self.dataset, self.process, self.epochs, self.batch, self.rate, self.seed
+        )  # fmt: skip
+        for field in fields:
             field.setEnabled(not busy)
         self.train_button.setEnabled(not busy)
         self.pause_button.setEnabled(busy)

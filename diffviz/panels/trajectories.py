@@ -74,8 +74,7 @@ class TrajectoriesPanel(Panel):
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = session
+        super().__init__(session, parent)
         self.job: Job | None = None
         self.again = False
         self.request: work.Request | None = None
@@ -207,6 +206,7 @@ class TrajectoriesPanel(Panel):
     def _arrange(self) -> None:
         """Lay the views out as mosaics beside each other, or as strips under each other."""
         grid, strip = self.views_grid, self.layout_combo.currentData() == "strip"
+        self._mark(-1)
         for r, row in enumerate(ROWS):
             first = 3 * r
             grid.addWidget(self.heads[row], first, 0, 1, 3)
@@ -276,12 +276,8 @@ class TrajectoriesPanel(Panel):
         for label in self.spent.values():
             label.setText("sampling…")
         self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
-        self.job = Job(partial(work.trajectories, self.request), self)
-        self.job.produced.connect(self._take)
-        self.job.failed.connect(self.session.problem)
-        self.job.ended.connect(self._ended)
         self.stop_button.setEnabled(True)
-        self.job.begin()
+        self.job = self.begin(partial(work.trajectories, self.request), self._take, self._ended)
         self.session.message.emit("Sampling…")
 
     def stop(self) -> None:
@@ -292,8 +288,7 @@ class TrajectoriesPanel(Panel):
 
     def shutdown(self) -> None:
         self.again = False
-        if self.job is not None:
-            self.job.shutdown()
+        super().shutdown()
 
     def time(self) -> float:
         """The t that the timeline stands at: the start at its left end, 0 at its right."""
