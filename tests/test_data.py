@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from assets import ASSETS
-from trainer.data import MNIST_SHA256, load, load_idx_folder, load_mnist, parse_idx, read_idx
+from trainer.data import (
+    MNIST_SHA256,
+    load,
+    load_idx_folder,
+    load_mnist,
+    parse_idx,
+    read_idx,
+)
 from trainer.images import LEVEL, dequantise, to_bytes, to_signed
 from trainer.problems import Problem, file_problems, write_file
 
@@ -153,6 +160,54 @@ def test_images_and_labels_that_do_not_belong_together_are_a_problem(tmp_path):
     write_set(tmp_path, np.zeros((5, 6, 7), np.uint8), np.zeros(4, np.uint8), False)
     with pytest.raises(Problem, match="train"):
         load_idx_folder(tmp_path)
+
+
+def test_emnist_letters_are_set_upright_and_counted_from_0(tmp_path):
+    images = np.arange(3 * 6 * 6, dtype=np.uint8).reshape(3, 6, 6)
+    for part, labels in (("train", [1, 26, 2]), ("test", [2, 3, 26])):
+        stem = f"emnist-letters-{part}"
+        (tmp_path / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        content = idx(np.array(labels, np.uint8))
+        (tmp_path / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content))
+    found = load(str(tmp_path))
+    assert np.array_equal(found.train[:, 0], images.transpose(0, 2, 1))
+    assert found.train.flags.c_contiguous
+    assert found.train_labels.tolist() == [0, 25, 1]
+    assert found.test_labels.tolist() == [1, 2, 25]
+    assert found.classes == 26
+
+
+def test_dots_in_idx_names_and_a_set_both_packed_and_unpacked_are_read(tmp_path):
+    images, labels = np.ones((4, 5, 5), np.uint8), np.array([0, 1, 2, 3], np.uint8)
+    write_set(tmp_path, images, labels, True)
+    write_set(tmp_path, images, labels, False)
+    (tmp_path / "t10k-labels-idx1-ubyte").rename(tmp_path / "t10k-labels.idx1-ubyte")
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert load(str(tmp_path)).test_labels.tolist() == [0, 1, 2, 3]
+
+
+def test_two_idx_sets_in_one_folder_are_a_problem_that_names_them(tmp_path):
+    write_set(tmp_path, np.ones((2, 5, 5), np.uint8), np.zeros(2, np.uint8), False)
+    (tmp_path / "emnist-digits-train-images-idx3-ubyte").write_bytes(b"")
+    with pytest.raises(Problem, match="emnist-digits-train"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", [n.removesuffix(".gz") for n in MNIST_SHA256])
+def test_an_idx_set_without_one_of_its_files_is_a_problem(tmp_path, name):
+    write_set(tmp_path, np.ones((2, 5, 5), np.uint8), np.zeros(2, np.uint8), False)
+    (tmp_path / name).unlink()
+    part = "train" if name.startswith("train") else "test"
+    kind = "images" if "images" in name else "labels"
+    with pytest.raises(Problem, match=f"{part} {kind}"):
+        load(str(tmp_path))
+
+
+def test_training_and_test_images_of_two_sizes_are_a_problem(tmp_path):
+    write_set(tmp_path, np.ones((2, 5, 5), np.uint8), np.zeros(2, np.uint8), False)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(np.ones((2, 5, 6), np.uint8)))
+    with pytest.raises(Problem, match="one size"):
+        load(str(tmp_path))
 
 
 def test_an_unknown_dataset_is_a_problem():

@@ -1,13 +1,17 @@
-"""Image sets as one uint8 array: MNIST from assets/, any other IDX set from its files."""
+"""Image sets as uint8 arrays: MNIST from assets/; IDX sets, CIFAR-10, image folders from files."""
 
 import gzip
 import hashlib
 import math
+import re
+import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from assets import ASSETS
 from trainer.problems import Problem, file_problems
@@ -18,6 +22,22 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
     "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
 }
+
+IDX_NAME = re.compile(
+    r"(?:.+-)?(?P<part>train|test|t10k)-(?P<kind>images|labels)[-.]idx[13]-ubyte(?:\.gz)?"
+)
+CIFAR_RECORD = 1 + 3 * 32 * 32
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+IMAGE_ERRORS = (
+    OSError,
+    SyntaxError,  # what Pillow's PNG reader raises
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 @dataclass(frozen=True)
@@ -95,34 +115,161 @@ def load_mnist(folder: Path = ASSETS / "mnist") -> ImageSet:
 
 
 def load_idx_folder(folder: Path) -> ImageSet:
-    """Any set under MNIST's four file names (Fashion-MNIST, EMNIST digits…), gzip or plain."""
+    """Any set in IDX files, gzip or plain: Fashion-MNIST, EMNIST, KMNIST…, under their own names.
+
+    The names must tell train from test (or t10k) and images from labels, as
+    train-images-idx3-ubyte and emnist-letters-test-labels-idx1-ubyte.gz do. EMNIST stores its
+    images transposed: they are set upright. Labels are counted from 0 (EMNIST letters' from 1).
+    """
+    found: dict[tuple[str, str], list[Path]] = {
+        (part, kind): [] for part in ("train", "test") for kind in ("images", "labels")
+    }
+    for path in sorted(folder.iterdir()):
+        if match := IDX_NAME.fullmatch(path.name):
+            part = "train" if match["part"] == "train" else "test"
+            found[part, match["kind"]].append(path)
     arrays = []
-    for name in MNIST_SHA256:
-        path = folder / name
-        arrays.append(read_idx(path if path.exists() else path.with_suffix("")))
+    for (part, kind), paths in found.items():
+        # The same file may lie there twice, as it came and unpacked: either will do.
+        if not paths:
+            raise Problem(f"{folder} has no IDX file of {part} {kind}: put it there.")
+        if len({path.name.removesuffix(".gz") for path in paths}) > 1:
+            names = ", ".join(path.name for path in paths)
+            raise Problem(f"{folder} holds more than one set ({names}): give each its own folder.")
+        arrays.append(read_idx(paths[-1]))
     train, train_labels, test, test_labels = arrays
-    for images, labels, part in ((train, train_labels, "train"), (test, test_labels, "t10k")):
+    for images, labels, part in ((train, train_labels, "train"), (test, test_labels, "test")):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise Problem(
                 f"{folder}: the {part} images {images.shape} and labels {labels.shape} do not "
                 "belong together. Images must be (N, height, width), labels (N,)."
             )
+    if train.shape[1:] != test.shape[1:]:
+        raise Problem(
+            f"{folder}: training images are {train.shape[1:]}, test images {test.shape[1:]}. "
+            "They must be of one size."
+        )
+    if found["train", "images"][0].name.startswith("emnist"):
+        train, test = train.transpose(0, 2, 1), test.transpose(0, 2, 1)
+    first = train_labels.min().astype(np.int64)
     return ImageSet(
         folder.name,
-        train[:, None],
-        train_labels.astype(np.int64),
-        test[:, None],
-        test_labels.astype(np.int64),
+        np.ascontiguousarray(train[:, None]),
+        train_labels.astype(np.int64) - first,
+        np.ascontiguousarray(test[:, None]),
+        test_labels.astype(np.int64) - first,
     )
 
 
+def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, 32, 32) and labels (N,) of one CIFAR-10 binary file.
+
+    A record is a label byte and 3,072 pixel bytes: red, green, blue, each row by row
+    (https://www.cs.toronto.edu/~kriz/cifar.html).
+    """
+    with file_problems("read", path):
+        content = path.read_bytes()
+    if not content or len(content) % CIFAR_RECORD:
+        raise Problem(
+            f"{path} is damaged: {len(content):,} bytes are not whole records of "
+            f"{CIFAR_RECORD:,}. Fetch it again."
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
+    if records[:, 0].max() > 9:
+        raise Problem(f"{path} is damaged: it has labels above 9. Fetch it again.")
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+
+
+def load_cifar10(folder: Path) -> ImageSet:
+    """CIFAR-10 from the files of its binary version, data_batch_1.bin … and test_batch.bin."""
+    paths = sorted(folder.glob("data_batch_*.bin"))
+    if not paths:
+        raise Problem(
+            f"{folder} holds CIFAR-10 without data_batch_1.bin: its Python version is made of "
+            "pickles, which can run any code and are never opened here. Fetch the binary "
+            "version, cifar-10-binary.tar.gz."
+        )
+    images, labels = zip(*(read_cifar_batch(path) for path in paths), strict=True)
+    test, test_labels = read_cifar_batch(folder / "test_batch.bin")
+    return ImageSet("cifar-10", np.concatenate(images), np.concatenate(labels), test, test_labels)
+
+
+def read_image(path: Path, side: int) -> np.ndarray:
+    """An image file as uint8 (side, side) or (side, side, 3): resized, centre-cropped, upright.
+
+    16-bit grey keeps its upper 8 bits; what is transparent becomes white.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                image: Image.Image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            high = np.asarray(image).astype(np.int64) >> 8
+            image = Image.fromarray(high.clip(0, 255).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image)
+        image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+        return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS))
+    except IMAGE_ERRORS as error:
+        raise Problem(
+            f"{path} is not an image that can be read ({error}): mend it or take it away."
+        ) from error
+
+
+def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
+    """A folder of image files as squares of `side` pixels; subfolders, if any, are the classes.
+
+    Grey if every image is, else in colour. A tenth of the images, chosen by their names' SHA-256,
+    is the test set: the same folder always splits alike. Raises Problem on the first file that
+    cannot be read.
+    """
+    paths = [p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    if len(paths) < 2:
+        raise Problem(
+            f"{folder} holds neither IDX files, nor CIFAR-10's binary files, nor at least two "
+            f"images ({', '.join(sorted(IMAGE_SUFFIXES))})."
+        )
+    names = {path: path.relative_to(folder).as_posix() for path in paths}
+    paths.sort(key=lambda path: hashlib.sha256(names[path].encode()).digest())
+    groups = [names[path].rpartition("/")[0].partition("/")[0] for path in paths]
+    classes = {group: label for label, group in enumerate(sorted(set(groups)))}
+    labels = np.array([classes[group] for group in groups], np.int64)
+    pictures = [read_image(path, side) for path in paths]
+    if any(picture.ndim == 3 for picture in pictures):
+        pictures = [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in pictures]
+        images = np.stack(pictures).transpose(0, 3, 1, 2)
+    else:
+        images = np.stack(pictures)[:, None]
+    images = np.ascontiguousarray(images)
+    held = max(1, len(images) // 10)
+    return ImageSet(folder.name, images[held:], labels[held:], images[:held], labels[:held])
+
+
 def load(dataset: str) -> ImageSet:
-    """The image set of that name ("mnist"), or the IDX files in that folder."""
+    """The image set of that name ("mnist"), or in that folder.
+
+    A folder holds IDX files, CIFAR-10's binary files, or images; these are made 32 pixels wide
+    and high, or as "folder:64" says.
+    """
     if dataset == "mnist":
         return load_mnist()
-    folder = Path(dataset)
+    folder, side = Path(dataset), 32
+    if not folder.is_dir() and (match := re.fullmatch(r"(.+):(\d{1,4})", dataset)):
+        folder, side = Path(match[1]), int(match[2])
     if not folder.is_dir():
         raise Problem(
-            f"There is no dataset '{dataset}': name mnist, or a folder with the four IDX files."
+            f"There is no dataset '{dataset}': name mnist, or a folder of IDX files, of "
+            "CIFAR-10's binary files, or of images."
         )
-    return load_idx_folder(folder)
+    if side < 4:
+        raise Problem(f"Images of {side} pixels are too small: take at least 4.")
+    with file_problems("read", folder):
+        names = [path.name for path in folder.iterdir()]
+    if any(IDX_NAME.fullmatch(name) for name in names):
+        return load_idx_folder(folder)
+    if any(re.fullmatch(r"data_batch_\d(\.bin)?", name) for name in names):
+        return load_cifar10(folder)
+    return load_image_folder(folder, side)
