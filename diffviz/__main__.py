@@ -6,11 +6,53 @@ import sys
 import tempfile
 from pathlib import Path
 
+from trainer.problems import Problem
 
-def no_display() -> bool:
-    """Whether this is a Linux without a screen to draw on."""
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    return sys.platform.startswith("linux") and not any(os.environ.get(name) for name in screens)
+
+def check_home(home: Path) -> None:
+    """A Problem unless runs can be written below `home`, which need not exist yet."""
+    there = next(place for place in (home, *home.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise Problem(f"Runs cannot go to {home}: {there} is a file. Choose another --home.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise Problem(f"Runs cannot go to {home}: it may not be written. Choose another --home.")
+
+
+def start(tour: Path | None, platform: str | None, home: Path | None) -> int:
+    """Show the window, or play the tour, until it ends; the exit status."""
+    if home is not None:
+        check_home(home)
+    from diffviz import screens
+
+    why = screens.choose(platform)
+    if why and tour is None:
+        tour = Path(tempfile.mkdtemp(prefix="diffviz-tour-"))
+        print(f"{why} Playing the tour instead: its pictures go to {tour}", flush=True)
+
+    from PySide6.QtGui import QIcon
+    from PySide6.QtWidgets import QApplication
+
+    from assets import ASSETS
+    from diffviz import style
+
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("DiffViz")
+    style.follow_system(app)
+    app.setWindowIcon(QIcon(str(ASSETS / "icons" / "diffviz.png")))
+    if app.platformName() == "vnc":
+        port = screens.keep_local(app)
+        print(f"A VNC viewer on this machine can look at localhost:{port}.", flush=True)
+    if tour is not None:
+        from diffviz.tour import Tour
+
+        return Tour(tour).play()
+
+    from diffviz.session import default_home
+    from diffviz.window import MainWindow
+
+    window = MainWindow(home or default_home())
+    window.show()
+    return app.exec()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,34 +62,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--platform", help="Qt's platform; 'vnc' serves a viewer on loopback")
     parser.add_argument("--home", type=Path, help="where runs go (DIFFVIZ_HOME, or ~/DiffViz)")
     arguments = parser.parse_args(argv)
-    if arguments.platform:
-        os.environ["QT_QPA_PLATFORM"] = arguments.platform
-    elif no_display():
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-        if arguments.tour is None:
-            arguments.tour = Path(tempfile.mkdtemp(prefix="diffviz-tour-"))
-            print(f"No display here: playing the tour instead; its pictures go to {arguments.tour}")
-
-    from PySide6.QtWidgets import QApplication
-
-    from diffviz import style
-    from diffviz.session import default_home
-    from diffviz.window import MainWindow
-
-    app = QApplication(sys.argv[:1])
-    style.follow_system(app)
-    if arguments.tour is not None:
-        from diffviz.tour import Tour
-        from trainer.problems import Problem
-
-        try:
-            return Tour(arguments.tour).play()
-        except Problem as problem:
-            print(problem, file=sys.stderr)
-            return 2
-    window = MainWindow(arguments.home or default_home())
-    window.show()
-    return app.exec()
+    try:
+        return start(arguments.tour, arguments.platform, arguments.home)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
 
-PATIENCE = 60.0
+PATIENCE = 300.0  # seconds: only what hangs should take so long
 
 
 def peak_memory_mb() -> float | None:

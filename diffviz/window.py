@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QEvent, QSettings, Qt
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence
+from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -76,7 +76,18 @@ class MainWindow(QMainWindow):
         self.session.message.connect(self.statusBar().showMessage)
         self._make_menus()
         self._restore()
-        self._start(partial(work.warm_up, home), self._warmed)
+        self._painted = False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self._warm_up)
+
+    def _warm_up(self) -> None:
+        """Load torch, which takes seconds: once the window can be seen, and not before."""
+        if self.isVisible():
+            self._start(partial(work.warm_up, self.session.home), self._warmed)
 
     @property
     def panel(self) -> Panel:
@@ -191,19 +202,21 @@ class MainWindow(QMainWindow):
 
     def export_animation(self, path: Path) -> None:
         frames = self.panel.animation()
-        self._write(path, partial(export.animation_gif, path, frames))
+        settings = {"panel": self.panel.title, **self.panel.settings()}
+        self._write(path, partial(export.animation, path, frames, settings))
 
     def export_curves(self, path: Path) -> None:
-        losses = np.column_stack(self.training.loss.points())
-        bounds = np.column_stack(self.training.bpd.points())
-        if path.suffix == ".png":
-            pictures = {
-                path: self.training.loss.picture(),
-                path.with_stem(path.stem + "-bpd"): self.training.bpd.picture(),
+        plots = {"loss": self.training.loss, "bits_per_dim": self.training.bpd}
+        if path.suffix in (".png", ".svg"):
+            names = (path, path.with_stem(path.stem + "-bpd"))
+            drawn = {
+                name: plot.picture() if path.suffix == ".png" else export.svg(plot)
+                for name, plot in zip(names, plots.values(), strict=True)
             }
-            self._write(path, partial(export.pictures_png, pictures))
+            self._write(path, partial(export.pictures, drawn))
             return
-        self._write(path, partial(export.curves_csv, path, losses, bounds))
+        curves = {name: np.column_stack(plot.points()) for name, plot in plots.items()}
+        self._write(path, partial(export.curves_csv, path, curves))
 
     def open_picture(self, path: Path) -> None:
         """Read the settings inside a picture that was exported here, and make its view again."""
@@ -236,15 +249,17 @@ class MainWindow(QMainWindow):
         self._ask("Export grid", "grid.png", "PNG (*.png)", self.export_grid)
 
     def ask_animation(self) -> None:
-        self._ask("Export animation", "denoising.gif", "GIF (*.gif)", self.export_animation)
+        kinds = "GIF (*.gif);;WebP (*.webp);;MP4 (*.mp4)"
+        self._ask("Export animation", "denoising.gif", kinds, self.export_animation)
 
     def ask_curves(self) -> None:
-        kinds = "CSV (*.csv);;PNG (*.png)"
+        kinds = "CSV (*.csv);;PNG (*.png);;SVG (*.svg)"
         self._ask("Export curves", "curves.csv", kinds, self.export_curves)
 
     def ask_picture(self) -> None:
         start = str(self.kept.value("exports", Path.home()))
-        path, _ = QFileDialog.getOpenFileName(self, "Open picture", start, "PNG (*.png)")
+        kinds = "Pictures (*.png *.gif *.webp)"
+        path, _ = QFileDialog.getOpenFileName(self, "Open picture", start, kinds)
         if path:
             self.open_picture(Path(path))
 

@@ -1,0 +1,102 @@
+"""How soon the window is there: python -m tests.benchmarks.start [--runs 7] [--json FILE].
+
+Each row is the median over fresh processes, taken in turn so that a busy machine troubles all
+alike. "visible" ends when the real window has been exposed and painted; "ready" ends when the
+worker has torch loaded. The goal: visible within 0.7 of `import torch`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Runs diffviz's own main, with the event loop replaced by one that notes the moments.
+WINDOW = """
+import json, sys, time
+from PySide6.QtWidgets import QApplication
+from diffviz.__main__ import main
+from diffviz.window import MainWindow
+
+def watch(*_):
+    app = QApplication.instance()
+    window = next(w for w in app.topLevelWidgets() if isinstance(w, MainWindow))
+    while not (window.windowHandle() and window.windowHandle().isExposed()):
+        app.processEvents()
+    app.processEvents()
+    facts = {"visible": time.time(), "torch_then": "torch" in sys.modules}
+    print(json.dumps(facts), flush=True)
+    while not window.ready:
+        app.processEvents()
+        time.sleep(0.002)
+    print(json.dumps({"ready": time.time()}), flush=True)
+    window.shutdown()
+    return 0
+
+QApplication.exec = watch
+sys.exit(main(["--home", sys.argv[1]]))
+"""
+TORCH = "import torch, time, json; print(json.dumps({'torch': time.time()}))"
+QT = "import PySide6.QtWidgets, time, json; print(json.dumps({'qt': time.time()}))"
+PYTHON = "import time, json; print(json.dumps({'python': time.time()}))"
+
+
+def measure(code: str, *arguments: str) -> dict[str, float]:
+    """What the code prints, its moments as seconds since the process was asked for."""
+    environment = {**os.environ, "QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")}
+    begun = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    facts: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        facts |= json.loads(line)
+    return {
+        name: value - begun if isinstance(value, float) else value for name, value in facts.items()
+    }
+
+
+def main() -> int:
+    """Returns the process' exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    arguments = parser.parse_args()
+    rows: dict[str, list[float]] = {}
+    torch_first = False
+    with tempfile.TemporaryDirectory() as home:
+        for round_ in range(arguments.runs + 1):
+            for code in (PYTHON, QT, TORCH, WINDOW):
+                facts = measure(code, home)
+                torch_first |= bool(facts.pop("torch_then", False))
+                if round_:  # the first round only fills the disk cache
+                    for name, seconds in facts.items():
+                        rows.setdefault(name, []).append(seconds)
+    medians = {name: statistics.median(seconds) for name, seconds in rows.items()}
+    words = {
+        "python": "python itself",
+        "qt": "import PySide6.QtWidgets",
+        "torch": "import torch",
+        "visible": "diffviz: window visible",
+        "ready": "diffviz: torch loaded",
+    }
+    print(f"{'':28}{'median s':>9}{'least s':>9}{'of import torch':>17}")
+    for name, text in words.items():
+        share = medians[name] / medians["torch"]
+        print(f"{text:28}{medians[name]:9.2f}{min(rows[name]):9.2f}{share:17.2f}")
+    print("torch was imported before the window showed:", "yes" if torch_first else "no")
+    if arguments.json:
+        facts = {"seconds": rows, "median": medians, "torch_before_window": torch_first}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
