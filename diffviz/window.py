@@ -181,7 +181,11 @@ class MainWindow(QMainWindow):
                 self.training.offer_resume(event.unfinished)
             self.trajectories.offer_samplers(event.samplers)
             self.session.refresh_runs()
-            if self.trajectories.request is None:
+            if self.trajectories.request is not None:
+                continue
+            if self.trajectories.timeline.fraction() > 0:  # as the last session left it
+                self.trajectories.draw()
+            else:
                 self.trajectories.sample()
 
     def show_problem(self, text: str) -> None:

@@ -50,4 +50,5 @@ def window(qtbot, tmp_path, monkeypatch, small_models):
         spin.setValue(6)
     window.show()
     qtbot.waitUntil(lambda: window.ready and bool(window.trajectories.nfe), timeout=60_000)
+    window.trajectories.timeline.pause()
     return window

@@ -1,5 +1,6 @@
 """The reusable pieces of the desktop app, each driven on its own."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QImage, QPalette
+from PySide6.QtWidgets import QLabel
 
 from diffviz.jobs import Job
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import Mosaic, compose
-from diffviz.widgets.timeline import Timeline
+from diffviz.widgets.timeline import SPEEDS, Timeline
 from trainer.problems import Problem
 
 
@@ -371,3 +373,30 @@ def test_curve_follows_the_palette(qtbot, curve):
         picture = curve.picture()
         assert picture.pixelColor(3, 3) == QColor(base)
         assert curve.plot.getPlotItem().getAxis("left").textPen().color() == QColor(text)
+
+
+def test_playback_waits_for_what_is_still_being_made(qtbot, timeline):
+    timeline.set_count(100)
+    timeline.speed_combo.setCurrentIndex(len(SPEEDS) - 1)
+    timeline.set_available(0.1)
+    timeline.play()
+    qtbot.waitUntil(lambda: timeline.fraction() >= 0.1, timeout=5000)
+    qtbot.wait(200)
+    assert timeline.fraction() == pytest.approx(0.1)
+    assert timeline.playing()
+    timeline.set_available(1.0)
+    qtbot.waitUntil(lambda: not timeline.playing(), timeout=5000)
+    assert timeline.fraction() == 1.0
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_qt_keeps_the_references_of_pythons_constants(qtbot, value):
+    """A binding that drops them kills the program after some ten thousand calls."""
+    label = QLabel()
+    qtbot.addWidget(label)
+    before = sys.getrefcount(value)
+    for _ in range(1000):
+        label.setText("a")
+        label.isEnabled()
+        label.isHidden()
+    assert sys.getrefcount(value) > before - 500

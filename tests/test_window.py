@@ -72,6 +72,7 @@ def test_an_exported_picture_comes_back_exactly(qtbot, window, tmp_path):
     stage.samplers["sde"].setCurrentIndex(stage.samplers["sde"].findData("ddim"))
     qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: stage.request.seed == 7 and bool(stage.nfe), timeout=30_000)
+    stage.timeline.pause()
     stage.timeline.set_fraction(0.5)
     before = stage.grid()
     window.export_grid(tmp_path / "grid.png")
@@ -104,6 +105,7 @@ def test_layout_and_settings_return_on_the_next_start(qtbot, window):
     stage.seed.setValue(11)
     qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: stage.request.seed == 11 and bool(stage.nfe), timeout=30_000)
+    stage.timeline.pause()
     stage.timeline.set_fraction(0.5)
     window.stage.setCurrentWidget(window.runs)
     window.close()
@@ -149,6 +151,7 @@ def test_sampling_starts_from_a_noised_image(qtbot, window):
     stage.start.setValue(0.25)
     qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: stage.request.start == 0.25 and bool(stage.nfe), timeout=30_000)
+    assert stage.timeline.playing()
     assert stage.moment("ddpm", "reverse").t <= 0.25
     assert stage.time() <= 0.25
 

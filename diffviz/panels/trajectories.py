@@ -253,6 +253,12 @@ class TrajectoriesPanel(Panel):
         self.session.open_model(row, Path(self.models[row].currentData()))
 
     def sample(self) -> None:
+        """Draw anew under the present settings, and play it as it comes."""
+        self.timeline.set_fraction(0.0)
+        self.draw()
+        self.timeline.play()
+
+    def draw(self) -> None:
         """Draw anew under the present settings; a drawing under way is given up for it."""
         if self.job is not None:
             self.again = True
@@ -276,6 +282,7 @@ class TrajectoriesPanel(Panel):
         for label in self.spent.values():
             label.setText("sampling…")
         self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
+        self.timeline.set_available(0.0)
         self.stop_button.setEnabled(True)
         self.job = self.begin(partial(work.trajectories, self.request), self._take, self._ended)
         self.session.message.emit("Sampling…")
@@ -415,7 +422,8 @@ class TrajectoriesPanel(Panel):
 
     def restore(self, settings: dict[str, Any]) -> None:
         self.prepare(settings)
-        self.sample()
+        self.timeline.pause()
+        self.draw()
 
     def grid(self) -> np.ndarray | None:
         """The four views' images, row by row, as one array; None when nothing is shown."""
@@ -446,14 +454,23 @@ class TrajectoriesPanel(Panel):
                 for row, spent in event.nfe.items():
                     self.spent[row].setText(f"{spent} NFE")
                 self.session.message.emit("Sampled.")
+        self.timeline.set_available(self._drawn())
         self.show_time()
+
+    def _drawn(self) -> float:
+        """How much of the timeline both rows have reached, from 0 to 1."""
+        if self.nfe:
+            return 1.0
+        rows = [self.frames.get((row, "reverse"), {}) for row in ROWS]
+        return min(max(row) / row[max(row)].last if row else 0.0 for row in rows)
 
     def _ended(self) -> None:
         self.job = None
+        self.timeline.set_available(1.0)
         self.stop_button.setEnabled(False)
         if not self.nfe:
             for label in self.spent.values():
                 label.setText("")
         if self.again:
             self.again = False
-            self.sample()
+            self.draw()

@@ -33,6 +33,7 @@ class Timeline(QWidget):
         super().__init__(parent)
         self._count = 1
         self._fraction = 0.0
+        self._available = 1.0
         self._last_tick = 0.0
         self._icons: dict[QToolButton, QStyle.StandardPixmap] = {}
         self._timer = QTimer(self)
@@ -117,6 +118,10 @@ class Timeline(QWidget):
         self._fraction = f
         self._show_position()
         self.position_changed.emit(f)
+
+    def set_available(self, f: float) -> None:
+        """Say how far there is anything to play: playback waits there, as a film that loads."""
+        self._available = f
 
     def set_caption(self, text: str) -> None:
         """Set the text beside the buttons."""
@@ -206,8 +211,8 @@ class Timeline(QWidget):
         if self.slider.isSliderDown():
             return  # the hand on the slider comes first; go on from where it lets go
         there = self._fraction + elapsed * self.speed_combo.currentData() / RANGE_SECONDS
-        if there < 1.0:
-            self.set_fraction(there)
+        if there < 1.0 or self._available < 1.0:
+            self.set_fraction(min(there, max(self._available, self._fraction)))
         elif self.loop_button.isChecked() and self._fraction >= 1.0:
             self.set_fraction(0.0)
         else:  # show the very end, for one tick at least, before a new round
