@@ -80,8 +80,8 @@ class Tour:
         stage.timeline.set_fraction(1.0)
         self.rest(0.1)
 
-        window.export_grid(self.folder / "grid.png")
-        window.export_animation(self.folder / "denoising.gif")
+        window.exports.grid(self.folder / "grid.png")
+        window.exports.animation(self.folder / "denoising.gif")
 
         training.train_button.click()
         self.wait(lambda: training.loss.points()[0].size >= 12, "training made 12 steps")
@@ -94,7 +94,7 @@ class Tour:
         training.stop_button.click()
         self.wait(lambda: not training.training, "training stopped and saved")
         self.look("stopped")
-        window.export_curves(self.folder / "curves.csv")
+        window.exports.curves(self.folder / "curves.csv")
         self.wait(lambda: not window.jobs, "the exports were written")
         ticker.stop()
         steps, losses = training.loss.points()

@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
-    QFileDialog,
     QLabel,
     QMainWindow,
     QMenu,
@@ -19,7 +18,8 @@ from PySide6.QtWidgets import (
     QTabWidget,
 )
 
-from diffviz import export, work
+from diffviz import work
+from diffviz.exports import Exports
 from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.panels.runs import RunsPanel
@@ -32,11 +32,6 @@ THEMES = {
     "Light": Qt.ColorScheme.Light,
     "Dark": Qt.ColorScheme.Dark,
 }
-
-
-def _once(task: Callable[[], None]) -> Iterator[None]:
-    task()
-    yield None
 
 
 class MainWindow(QMainWindow):
@@ -74,6 +69,7 @@ class MainWindow(QMainWindow):
         self.stage.currentChanged.connect(self._explain)
         self.session.problem.connect(self.show_problem)
         self.session.message.connect(self.statusBar().showMessage)
+        self.exports = Exports(self)
         self._make_menus()
         self._restore()
         self._painted = False
@@ -87,7 +83,7 @@ class MainWindow(QMainWindow):
     def _warm_up(self) -> None:
         """Load torch, which takes seconds: once the window can be seen, and not before."""
         if self.isVisible():
-            self._start(partial(work.warm_up, self.session.home), self._warmed)
+            self.start(partial(work.warm_up, self.session.home), self._warmed)
 
     @property
     def panel(self) -> Panel:
@@ -95,12 +91,14 @@ class MainWindow(QMainWindow):
         return self.panels[self.stage.currentIndex()]
 
     def _make_menus(self) -> None:
-        file = self.menuBar().addMenu("&File")
+        file, asks = self.menuBar().addMenu("&File"), self.exports
         for name, text, keys, slot in (
-            ("openPictureAction", "&Open an exported picture…", "Ctrl+O", self.ask_picture),
-            ("exportGridAction", "Export &grid…", "Ctrl+E", self.ask_grid),
-            ("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E", self.ask_animation),
-            ("exportCurvesAction", "Export &curves…", "Ctrl+Alt+E", self.ask_curves),
+            ("openPictureAction", "&Open an exported picture…", "Ctrl+O", asks.ask_open),
+            ("exportGridAction", "Export &grid…", "Ctrl+E", asks.ask_grid),
+            ("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E", asks.ask_animation),
+            ("exportCurvesAction", "Export training &curves…", "Ctrl+Alt+E", asks.ask_curves),
+            ("exportViewAction", "Export this &view…", "Ctrl+Alt+V", asks.ask_view),
+            ("exportSettingsAction", "Export &settings…", "", asks.ask_settings),
         ):
             self._action(file, name, text, keys, slot)
         file.addSeparator()
@@ -164,7 +162,10 @@ class MainWindow(QMainWindow):
         self.explanation.setGeometry(self.stage.width() - width - 20, top, width, height)
         self.explanation.raise_()
 
-    def _start(self, make, take: Callable[[list], None] | None = None) -> None:
+    def start(
+        self, make: Callable[[], Iterator[Any]], take: Callable[[list], None] | None = None
+    ) -> None:
+        """Run a generator on a worker of the window's own; `take` gets what it yields."""
         job = Job(make, self)
         self.jobs.append(job)
         job.failed.connect(self.session.problem)
@@ -195,85 +196,13 @@ class MainWindow(QMainWindow):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
 
-    def export_grid(self, path: Path) -> None:
-        """The images on view, with what made them inside, so that the window can reopen them."""
-        images = self.panel.grid()
-        if images is None:
-            self.show_problem("There is no grid on view yet: press Sample first.")
-            return
-        settings = {"panel": self.panel.title, **self.panel.settings()}
-        self._write(path, partial(export.grid_png, path, images, settings))
-
-    def export_animation(self, path: Path) -> None:
-        frames = self.panel.animation()
-        settings = {"panel": self.panel.title, **self.panel.settings()}
-        self._write(path, partial(export.animation, path, frames, settings))
-
-    def export_curves(self, path: Path) -> None:
-        plots = {"loss": self.training.loss, "bits_per_dim": self.training.bpd}
-        if path.suffix in (".png", ".svg"):
-            names = (path, path.with_stem(path.stem + "-bpd"))
-            drawn = {
-                name: plot.picture() if path.suffix == ".png" else export.svg(plot)
-                for name, plot in zip(names, plots.values(), strict=True)
-            }
-            self._write(path, partial(export.pictures, drawn))
-            return
-        curves = {name: np.column_stack(plot.points()) for name, plot in plots.items()}
-        self._write(path, partial(export.curves_csv, path, curves))
-
-    def open_picture(self, path: Path) -> None:
-        """Read the settings inside a picture that was exported here, and make its view again."""
-
-        def read() -> Iterator[dict]:
-            yield export.settings_in(path)
-
-        self._start(read, lambda found: self._reopen(found[-1]))
-
-    def _reopen(self, settings: dict) -> None:
-        for index, panel in enumerate(self.panels):
-            if panel.title == settings.get("panel"):
-                self.stage.setCurrentIndex(index)
-                panel.restore(settings)
-                return
-        self.show_problem("That picture's settings name a view that this version does not have.")
-
-    def _write(self, path: Path, task: Callable[[], None]) -> None:
-        done = partial(self.session.message.emit, f"Saved {path}")
-        self._start(partial(_once, task), lambda _: done())
-
-    def _ask(self, title: str, name: str, kinds: str, write: Callable[[Path], None]) -> None:
-        start = Path(str(self.kept.value("exports", Path.home()))) / name
-        path, _ = QFileDialog.getSaveFileName(self, title, str(start), kinds)
-        if path:
-            self.kept.setValue("exports", str(Path(path).parent))
-            write(Path(path))
-
-    def ask_grid(self) -> None:
-        self._ask("Export grid", "grid.png", "PNG (*.png)", self.export_grid)
-
-    def ask_animation(self) -> None:
-        kinds = "GIF (*.gif);;WebP (*.webp);;MP4 (*.mp4)"
-        self._ask("Export animation", "denoising.gif", kinds, self.export_animation)
-
-    def ask_curves(self) -> None:
-        kinds = "CSV (*.csv);;PNG (*.png);;SVG (*.svg)"
-        self._ask("Export curves", "curves.csv", kinds, self.export_curves)
-
-    def ask_picture(self) -> None:
-        start = str(self.kept.value("exports", Path.home()))
-        kinds = "Pictures (*.png *.gif *.webp)"
-        path, _ = QFileDialog.getOpenFileName(self, "Open picture", start, kinds)
-        if path:
-            self.open_picture(Path(path))
-
     def dragEnterEvent(self, event) -> None:
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
     def dropEvent(self, event) -> None:
         for url in event.mimeData().urls()[:1]:
-            self.open_picture(Path(url.toLocalFile()))
+            self.exports.open(Path(url.toLocalFile()))
 
     def resizeEvent(self, event: QEvent) -> None:
         super().resizeEvent(event)  # type: ignore[arg-type]

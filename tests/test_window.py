@@ -8,7 +8,7 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox, QSpinBox, QWidget
 
 from diffviz import export
 from diffviz.tour import Tour
@@ -75,15 +75,43 @@ def test_an_exported_picture_comes_back_exactly(qtbot, window, tmp_path):
     stage.timeline.pause()
     stage.timeline.set_fraction(0.5)
     before = stage.grid()
-    window.export_grid(tmp_path / "grid.png")
+    window.exports.grid(tmp_path / "grid.png")
     qtbot.waitUntil(lambda: not window.jobs, timeout=10_000)
     stage.seed.setValue(0)
     stage.samplers["sde"].setCurrentIndex(0)
     stage.timeline.set_fraction(0.0)
-    window.open_picture(tmp_path / "grid.png")
+    window.exports.open(tmp_path / "grid.png")
     qtbot.waitUntil(lambda: stage.seed.value() == 7, timeout=10_000)
     qtbot.waitUntil(lambda: not stage.sampling and bool(stage.nfe), timeout=30_000)
     assert np.array_equal(stage.grid(), before)
+
+
+def test_a_view_is_exported_as_it_looks(qtbot, window, tmp_path):
+    for name in ("view.png", "view.svg"):
+        window.exports.view(tmp_path / name)
+    qtbot.waitUntil(lambda: not window.jobs, timeout=10_000)
+    with Image.open(tmp_path / "view.png") as picture:
+        assert picture.size[0] == window.trajectories.width() * window.devicePixelRatio()
+    assert b"<svg" in (tmp_path / "view.svg").read_bytes()[:400]
+
+
+def test_export_sizes_are_asked_once_and_kept(qtbot, window, monkeypatch, tmp_path):
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.objectName())
+        dialog.findChild(QSpinBox, "exportScaleSpin").setValue(3)
+        return True
+
+    monkeypatch.setattr(QDialog, "exec", answer)
+    path = tmp_path / "grid.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    for _ in range(2):
+        window.findChild(QAction, "exportGridAction").trigger()
+        qtbot.waitUntil(lambda: path.exists() and not window.jobs, timeout=10_000)
+    assert asked == ["exportSettingsDialog"]
+    with Image.open(path) as picture:  # 64 images of 28 pixels in 8 x 8 cells, 1 pixel between
+        assert picture.size == ((8 * 29 - 1) * 3, (8 * 29 - 1) * 3)
 
 
 def test_strip_and_hover(qtbot, window):
@@ -196,8 +224,8 @@ def test_closing_while_training_asks_and_saves(qtbot, window, monkeypatch):
 
 
 def test_exports(qtbot, window, tmp_path):
-    window.export_grid(tmp_path / "grid.png")
-    window.export_animation(tmp_path / "film.gif")
+    window.exports.grid(tmp_path / "grid.png")
+    window.exports.animation(tmp_path / "film.gif")
     qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
     settings = export.settings_in(tmp_path / "grid.png")
     assert settings["seed"] == 0
@@ -206,7 +234,7 @@ def test_exports(qtbot, window, tmp_path):
         assert film.n_frames == 7
     window.training.loss.append([1, 2], [0.5, 0.25])
     window.training.bpd.append([2], [3.5])
-    window.export_curves(tmp_path / "curves.csv")
+    window.exports.curves(tmp_path / "curves.csv")
     qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
     text = (tmp_path / "curves.csv").read_text()
     assert text == "step,loss,bits_per_dim\n1,0.5,\n2,0.25,3.5\n"
@@ -215,7 +243,7 @@ def test_exports(qtbot, window, tmp_path):
 def test_an_unwritable_place_gives_a_sentence(qtbot, window, tmp_path):
     found = []
     window.session.problem.connect(found.append)
-    window.export_grid(tmp_path / "nowhere" / "grid.png")
+    window.exports.grid(tmp_path / "nowhere" / "grid.png")
     qtbot.waitUntil(lambda: bool(found), timeout=10_000)
     assert "no such file or folder" in found[0]
 
