@@ -1,0 +1,145 @@
+"""Whether the window stutters: python -m tests.benchmarks.window [--seconds 60] [--json FILE].
+
+Three measures on the real window. While it trains at full speed: how late the event loop comes to
+a timer (the goals: 99th percentile 16 ms, maximum 100 ms). Dragging the slider: how long redrawing
+four views of 64 images takes (99th percentile 16 ms). And training's images/s in the window beside
+the command line's, taken in turn (at least 90 %).
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffviz.window import MainWindow
+
+ROOT = Path(__file__).parents[2]
+TICK_MS = 4
+HEADLESS = """
+import sys, time, tempfile
+from pathlib import Path
+from trainer.config import PRESETS
+from trainer.runs import Run
+from trainer.training import Step, train
+config = PRESETS["modern"]
+run = Run.create(Path(tempfile.mkdtemp()) / "run", config)
+begun = seen = None
+for event in train(config, run):
+    if isinstance(event, Step):
+        if begun is None and event.step >= 10:
+            begun, seen = time.perf_counter(), event.step
+        elif begun is not None and time.perf_counter() - begun > float(sys.argv[1]):
+            print((event.step - seen) * config.batch_size / (time.perf_counter() - begun))
+            break
+"""
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def live(seconds: float, until: Callable[[], bool] | None = None) -> list[float]:
+    """Let the window live that long; how late each tick of a timer came, in ms."""
+    from PySide6.QtCore import QEventLoop, Qt, QTimer
+
+    late: list[float] = []
+    loop, last = QEventLoop(), time.perf_counter()
+    end = last + seconds
+
+    def tick() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        late.append(max(0.0, (now - last) * 1000 - TICK_MS))
+        last = now
+        if now > end or (until is not None and until()):
+            loop.quit()
+
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.setInterval(TICK_MS)
+    timer.timeout.connect(tick)
+    timer.start()
+    loop.exec()
+    return late
+
+
+def drag(window: "MainWindow") -> list[float]:
+    """Milliseconds from moving the slider to four redrawn views, for 300 places."""
+    stage = window.trajectories
+    taken = []
+    for k in range(300):
+        begun = time.perf_counter()
+        stage.timeline.slider.setValue(k * 37 % stage.timeline.count())
+        for view in stage.views.values():
+            view.repaint()
+        taken.append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+def headless(seconds: float) -> float:
+    """Images a second of the command line's training loop, in a process of its own."""
+    command = [sys.executable, "-c", HEADLESS, str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def main() -> int:
+    """Returns the process' exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to train and watch")
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    arguments = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from PySide6.QtWidgets import QApplication
+
+    from diffviz import style
+    from diffviz.window import MainWindow
+
+    app = QApplication(sys.argv[:1])
+    style.follow_system(app)
+    window = MainWindow(Path(tempfile.mkdtemp()))
+    stage, training = window.trajectories, window.training
+    stage.count.setCurrentIndex(stage.count.findData(64))
+    for spin in stage.steps.values():
+        spin.setValue(50)
+    window.show()
+    live(600, lambda: bool(stage.nfe))
+    stage.timeline.pause()
+    facts = {"slider_p99_ms": percentile(drag(window), 0.99)}
+
+    ratios, late = [], []
+    for _ in range(3):
+        alone = headless(arguments.seconds / 3)
+        training.train_button.click()
+        live(300, lambda: training.loss.points()[0].size >= 10)
+        first, begun = training.loss.points()[0].size, time.perf_counter()
+        late += live(arguments.seconds / 3)
+        steps = training.loss.points()[0].size - first
+        speed = steps * training.batch.value() / (time.perf_counter() - begun)
+        training.stop_button.click()
+        live(60, lambda: not training.training)
+        ratios.append(speed / alone)
+        facts |= {"window_images_per_s": speed, "headless_images_per_s": alone}
+    window.shutdown()
+    facts |= {
+        "event_loop_late_p99_ms": percentile(late, 0.99),
+        "event_loop_late_max_ms": max(late),
+        "window_to_headless": statistics.median(ratios),
+    }
+    for name, value in facts.items():
+        print(f"{name:28}{value:10.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
