@@ -1,157 +1,220 @@
-"""python -m trainer: train a model, draw from one, measure one, all without a window."""
+"""python -m trainer: train a model, draw from it, measure it, all without a window."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from trainer.config import DESCRIPTIONS, PRESETS
-from trainer.problems import Problem, write_file
+from trainer.problems import Problem
+
+DATASET_HELP = (
+    "mnist, or a folder: of IDX files (Fashion-MNIST, EMNIST…), of CIFAR-10's binary files, or of "
+    "images (folder:64 for 64 pixels a side, 32 otherwise)"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence and leaves with status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"takes NAME=VALUE, not {text}")
+    return name.replace("-", "_"), value
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--run", type=Path, required=True, help="the run folder of the model")
+    add_model(command)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checkpoint", type=Path, help="a file of its checkpoints/ (the newest unless given)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of all random draws (0)")
+    command.add_argument("--device", help="cuda, mps or cpu (the best there is unless given)")
+    command.add_argument("--batch-size", type=whole, default=64, help="images at a time (64)")
+    command.add_argument("--json", action="store_true", help="print one JSON object, no prose")
+
+
+def add_sampling(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--sampler",
+        default="ddim",
+        help="ddim (the default), ddpm, euler-maruyama, probability-flow…: a wrong name lists all",
+    )
+    command.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
+    command.add_argument(
+        "--class",
+        dest="labels",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="the class to draw, or several in turn; of a model that was trained with classes",
+    )
+    command.add_argument(
+        "--guidance",
+        type=float,
+        help="guidance scale: 1 plain conditioning, 2 to 5 clearer and less varied (1)",
+    )
+    command.add_argument(
+        "--eta", type=float, help="noise that ddim puts back: 0 none, 1 as much as ddpm"
+    )
+    command.add_argument(
+        "--option",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of the sampler, such as variance=large for ddpm; may be repeated",
+    )
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
-    commands = top.add_subparsers(dest="command", required=True)
+    top = Parser(
+        prog="python -m trainer",
+        description="Train a diffusion model, draw images from it, and measure it. "
+        "python -m trainer COMMAND --help tells all about a command.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser(
+    def add(name: str, summary: str, more: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}. {more}",
+            epilog=f"Example: python -m trainer {name} {example}",
+        )
+
+    train = add(
         "train",
-        help="train a model into a run folder",
-        description="Train a model into a run folder. Ctrl-C stops and saves; --resume goes on. "
+        "train a model into a run folder",
+        "Ctrl-C stops and saves; --resume goes on where it stood. "
         + " ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items()),
+        "--run runs/first --epochs 5",
     )
     train.add_argument("--run", type=Path, required=True, help="the folder to write")
-    train.add_argument("--preset", choices=PRESETS, default="modern", help="what to train")
-    train.add_argument("--epochs", type=int, help="passes over the data (the preset's unless set)")
-    train.add_argument("--batch-size", type=int)
+    train.add_argument("--preset", choices=PRESETS, default="modern", help="what to train (modern)")
+    train.add_argument(
+        "--epochs", type=whole, help="passes over the data (the preset's unless given)"
+    )
+    train.add_argument("--batch-size", type=whole, help="images an update")
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--seed", type=int)
-    train.add_argument("--dataset", help="mnist, or a folder with four IDX files")
-    train.add_argument("--limit-images", type=int, help="train on only the first so many images")
+    train.add_argument("--dataset", help=DATASET_HELP)
+    train.add_argument("--limit-images", type=whole, help="train on only the first so many images")
+    train.add_argument(
+        "--set",
+        dest="settings",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting as config.json has it, such as prediction=eps; may be repeated",
+    )
     train.add_argument("--resume", action="store_true", help="go on where the run stands")
-    train.add_argument("--device", help="cuda, mps or cpu (the best there is unless set)")
+    train.add_argument("--device", help="cuda, mps or cpu (the best there is unless given)")
+    train.add_argument("--json", action="store_true", help="print one JSON object an event")
 
-    draw = commands.add_parser("sample", help="draw images from a run as a PNG grid")
-    draw.add_argument("--run", type=Path, required=True)
-    draw.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    draw.add_argument("--count", type=int, default=16)
-    draw.add_argument("--sampler", default="ddim")
-    draw.add_argument("--steps", type=int, default=50)
-    draw.add_argument("--seed", type=int, default=0)
+    draw = add(
+        "sample",
+        "draw images from a run",
+        "With --start-image, noise is added to that image up to time --start and taken away "
+        "again (SDEdit): the smaller the time, the more of the image stays.",
+        "--run runs/first --out digits.png --count 64 --sampler ddpm --steps 200",
+    )
+    add_run(draw)
+    draw.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a .png (one sheet), an .npz (array images, N x C x H x W), or a folder of PNGs",
+    )
+    draw.add_argument("--count", type=whole, default=16, help="how many images (16)")
+    add_sampling(draw)
+    draw.add_argument("--start-image", type=Path, help="an image file to start from")
+    draw.add_argument(
+        "--start", type=float, help="the time in (0, 1] up to which it is noised (0.5)"
+    )
 
-    judge = commands.add_parser("likelihood", help="exact bits/dim of test images under a run")
-    judge.add_argument("--run", type=Path, required=True)
-    judge.add_argument("--count", type=int, default=16, help="how many test images")
-    judge.add_argument("--seed", type=int, default=0)
-    judge.add_argument("--json", action="store_true", help="print one JSON object")
+    judge = add(
+        "evaluate",
+        "measure samples: FID, precision, recall, classes, copying",
+        "Draws from --run, or takes --samples as they are. Every figure stands beside that of as "
+        "many real test images: the floor. Figures of different --count do not compare.",
+        "--run runs/first --count 1024 --sampler ddim --steps 50",
+    )
+    judge.add_argument("--run", type=Path, help="the run folder to draw from")
+    add_model(judge)
+    judge.add_argument(
+        "--samples", type=Path, help="measure these instead: a sheet .png, an .npz, or a folder"
+    )
+    judge.add_argument("--dataset", help=f"compare with it: {DATASET_HELP} (the run's, or mnist)")
+    judge.add_argument("--count", type=whole, default=1024, help="how many to draw (1024)")
+    judge.add_argument(
+        "--features",
+        choices=("digits", "inception"),
+        default="digits",
+        help="what the FID is taken in; inception needs diffviz[inception] and its weights",
+    )
+    judge.add_argument("--save", type=Path, help="keep the drawn images in this .npz")
+    add_sampling(judge)
+
+    likely = add(
+        "likelihood",
+        "give the exact bits/dim of test images under a run",
+        "By the probability-flow ODE, with the variational bound beside it.",
+        "--run runs/first --count 16",
+    )
+    add_run(likely)
+    likely.add_argument("--count", type=whole, default=16, help="how many test images (16)")
+
+    features = add(
+        "features",
+        "train the digit features that FID is taken in",
+        "What assets/features holds was made by this command as it stands, with one thread.",
+        "--out assets/features",
+    )
+    features.add_argument("--out", type=Path, help="the folder to write")
+    features.add_argument("--epochs", type=whole, default=6, help="passes over MNIST (6)")
+    features.add_argument("--seed", type=int, default=0)
+    features.add_argument("--json", action="store_true", help="print one JSON object, no prose")
+    features.add_argument(
+        "--fetch-inception",
+        action="store_true",
+        help="instead, download the weights of the inception features (91 MB) from GitHub",
+    )
     return top
 
 
-def train_command(arguments: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from trainer.runs import Run
-    from trainer.training import Evaluated, Finished, Started, Step, Warned, train
-
-    if arguments.resume:
-        run = Run.open(arguments.run)
-        config = run.config
-    else:
-        names = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
-        changes = {name: getattr(arguments, name) for name in names}
-        config = PRESETS[arguments.preset].with_changes(
-            **{name: value for name, value in changes.items() if value is not None}
-        )
-        run = Run.create(arguments.run, config)
-    events = train(config, run, arguments.device)
-    bar = tqdm(unit="step", dynamic_ncols=True)
-    try:
-        for event in events:
-            match event:
-                case Started():
-                    bar.reset(event.steps)
-                    bar.update(event.step)
-                    bar.set_description(f"epoch {event.step // event.steps_per_epoch + 1}")
-                case Step():
-                    bar.update(1)
-                    bar.set_description(f"epoch {event.epoch}", refresh=False)
-                    speed = f"{event.images_per_second:.0f}"
-                    bar.set_postfix(loss=f"{event.loss:.4f}", images_per_s=speed, refresh=False)
-                case Evaluated():
-                    bar.write(f"epoch {event.epoch}: at most {event.bits_per_dim:.3f} bits/dim")
-                case Warned():
-                    bar.write(event.message)
-                case Finished():
-                    bar.write(f"finished after {event.step} steps, {event.elapsed:.0f} s")
-    except KeyboardInterrupt:
-        events.close()  # type: ignore[attr-defined]
-        bar.write(f"stopped and saved; go on with --resume --run {run.folder}")
-    finally:
-        bar.close()
-
-
-def sample_command(arguments: argparse.Namespace) -> None:
-    import torch
-
-    from trainer.images import to_bytes
-    from trainer.runs import Run
-    from trainer.samplers import sample
-    from trainer.training import grid_png
-
-    run = Run.open(arguments.run)
-    model = run.model()
-    generator = torch.Generator().manual_seed(arguments.seed)
-    x_T = model.process.prior_sample((arguments.count, *run.image_shape()), generator)
-    frames = sample(model, model.process, x_T, arguments.sampler, arguments.steps, generator)
-    for frame in frames:
-        last = frame
-    write_file(arguments.out, grid_png(to_bytes(last.x).numpy()))
-    print(f"{arguments.count} images, {last.nfe} network evaluations each: {arguments.out}")
-
-
-def likelihood_command(arguments: argparse.Namespace) -> None:
-    import torch
-
-    from trainer.data import load
-    from trainer.likelihood import bits_per_dim, variational_bound
-    from trainer.runs import Run
-
-    run = Run.open(arguments.run)
-    model = run.model()
-    images = torch.from_numpy(load(run.config.dataset).test[: arguments.count].copy())
-    generator = torch.Generator().manual_seed(arguments.seed)
-    exact = bits_per_dim(model, model.process, images, generator)
-    bound = variational_bound(model, model.process, images, generator, 64)
-    found = {
-        "images": len(images),
-        "exact_bits_per_dim": float(exact.mean()),
-        "standard_error": float(exact.std() / len(images) ** 0.5),
-        "bound_bits_per_dim": float(bound.mean()),
-    }
-    if arguments.json:
-        print(json.dumps(found))
-    else:
-        print(
-            f"{found['images']} test images: {found['exact_bits_per_dim']:.3f} ± "
-            f"{found['standard_error']:.3f} bits/dim exact, at most "
-            f"{found['bound_bits_per_dim']:.3f} by the bound"
-        )
-
-
-COMMANDS = {
-    "train": train_command,
-    "sample": sample_command,
-    "likelihood": likelihood_command,
-}
-
-
 def main(argv: list[str] | None = None) -> int:
+    """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
     arguments = parser().parse_args(argv)
     try:
-        COMMANDS[arguments.command](arguments)
+        from trainer import commands
+
+        return commands.COMMANDS[arguments.command](arguments)
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

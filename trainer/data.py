@@ -6,6 +6,7 @@ import math
 import re
 import struct
 import warnings
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,9 +195,10 @@ def load_cifar10(folder: Path) -> ImageSet:
     return ImageSet("cifar-10", np.concatenate(images), np.concatenate(labels), test, test_labels)
 
 
-def read_image(path: Path, side: int) -> np.ndarray:
-    """An image file as uint8 (side, side) or (side, side, 3): resized, centre-cropped, upright.
+def read_image(path: Path, height: int, width: int | None = None) -> np.ndarray:
+    """An image file as uint8 (height, width) or (height, width, 3), square unless `width` is given.
 
+    It is set upright as the camera says, resized to cover that size, and cropped at the centre.
     16-bit grey keeps its upper 8 bits; what is transparent becomes white.
     """
     try:
@@ -212,7 +214,8 @@ def read_image(path: Path, side: int) -> np.ndarray:
             paper = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(paper, image)
         image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
-        return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS))
+        size = (width or height, height)
+        return np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS))
     except IMAGE_ERRORS as error:
         raise Problem(
             f"{path} is not an image that can be read ({error}): mend it or take it away."
@@ -238,12 +241,8 @@ def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
     classes = {group: label for label, group in enumerate(sorted(set(groups)))}
     labels = np.array([classes[group] for group in groups], np.int64)
     pictures = [read_image(path, side) for path in paths]
-    if any(picture.ndim == 3 for picture in pictures):
-        pictures = [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in pictures]
-        images = np.stack(pictures).transpose(0, 3, 1, 2)
-    else:
-        images = np.stack(pictures)[:, None]
-    images = np.ascontiguousarray(images)
+    channels = 3 if any(picture.ndim == 3 for picture in pictures) else 1
+    images = np.stack([in_channels(picture, channels) for picture in pictures])
     held = max(1, len(images) // 10)
     return ImageSet(folder.name, images[held:], labels[held:], images[:held], labels[:held])
 
@@ -273,3 +272,61 @@ def load(dataset: str) -> ImageSet:
     if any(re.fullmatch(r"data_batch_\d(\.bin)?", name) for name in names):
         return load_cifar10(folder)
     return load_image_folder(folder, side)
+
+
+def load_samples(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Generated images, uint8 (N, C, H, W) with (C, H, W) = `shape`, from where they were saved.
+
+    A PNG is one sheet of them without gaps, black where it ends (trainer.training.grid_png); an
+    .npz has them as its one array of bytes, (N, C, H, W) or (N, H, W, C); a folder has an image
+    file each.
+    """
+    channels, height, width = shape
+    if path.suffix == ".npz":
+        return _samples_from_npz(path, shape)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise Problem(f"{path} holds no images.")
+        found = [in_channels(read_image(file, height, width), channels) for file in files]
+        return np.stack(found)
+    with file_problems("read", path), open(path, "rb") as stream:
+        try:
+            rows, columns = (Image.open(stream).size[axis] for axis in (1, 0))
+        except IMAGE_ERRORS as error:
+            raise Problem(f"{path} is not an image that can be read ({error}).") from error
+    if rows % height or columns % width:
+        raise Problem(
+            f"{path} is {columns} x {rows} pixels: no sheet of images {width} x {height}."
+        )
+    sheet = in_channels(read_image(path, rows, columns), channels)
+    tiles = sheet.reshape(channels, rows // height, height, columns // width, width)
+    tiles = tiles.transpose(1, 3, 0, 2, 4).reshape(-1, *shape)
+    filled = np.flatnonzero(tiles.reshape(len(tiles), -1).any(1))
+    return tiles[: filled[-1] + 1 if len(filled) else 0]
+
+
+def in_channels(picture: np.ndarray, channels: int) -> np.ndarray:
+    """A picture (H, W) or (H, W, 3) as (C, H, W) of that many channels, 1 or 3."""
+    if channels == 1:
+        grey = np.asarray(Image.fromarray(picture).convert("L"))
+        return grey[None]
+    coloured = np.asarray(Image.fromarray(picture).convert("RGB"))
+    return coloured.transpose(2, 0, 1)
+
+
+def _samples_from_npz(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    channels, height, width = shape
+    try:
+        with file_problems("read", path), np.load(path, allow_pickle=False) as arrays:
+            found = [array for array in arrays.values() if array.dtype == np.uint8]
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Problem(f"{path} is not an .npz file of plain arrays ({error}).") from error
+    found = [array for array in found if array.ndim == 4]
+    if len(found) != 1:
+        raise Problem(f"{path} holds {len(found)} arrays of images as bytes; it must hold one.")
+    if found[0].shape[1:] == shape:
+        return found[0]
+    if found[0].shape[1:] == (height, width, channels):
+        return np.ascontiguousarray(found[0].transpose(0, 3, 1, 2))
+    raise Problem(f"{path} holds images {found[0].shape[1:]}, not {shape}.")

@@ -1,0 +1,306 @@
+"""The command line, run in this process: exit statuses, files, JSON, one sentence for errors."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from assets import ASSETS
+from trainer import features
+from trainer.__main__ import main
+from trainer.config import ExperimentConfig
+from trainer.data import load, load_samples
+from trainer.drawing import Request, draw, noised
+from trainer.likelihood import bits_per_dim
+from trainer.problems import Problem
+from trainer.processes import DDPM, VPSDE
+from trainer.runs import Run, make_network
+from trainer.training import grid_png
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = str(ASSETS / "models" / "modern-sde")
+COMMANDS = ["train", "sample", "evaluate", "likelihood", "features"]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An untrained run of classes, on 1 x 28 x 28 images."""
+    config = ExperimentConfig(
+        process="vp", network="lean", network_parameters={"width": 8, "blocks": 1, "classes": 10}
+    )
+    made = Run.create(tmp_path / "run", config)
+    torch.manual_seed(0)
+    network = make_network(config, 1)
+    for value in network.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    made.save_weights(1, network.state_dict(), {"shape": [1, 28, 28]})
+    return made
+
+
+def spoken(capsys):
+    """What was printed as JSON, the only thing on standard output."""
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)], ids=lambda c: " ".join(c))
+def test_help_is_there_for_every_command(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: python -m trainer" in text
+    assert all(name in text for name in (command or COMMANDS))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "COMMAND"),
+        ("paint", "paint"),
+        ("sample --run x", "--out"),
+        ("sample --run x --out y.png --steps many", "many"),
+        ("sample --run x --out y.png --steps 0", "at least 1"),
+        ("sample --run x --out y.png --option snr", "NAME=VALUE"),
+        ("sample --run x --out y.png --class one", "one"),
+        ("train --run x --preset none", "none"),
+        ("evaluate --run x --features faces", "faces"),
+    ],
+)
+def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(line.split())
+    assert left.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert "--help" in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sample --run absent --out y.png", "absent"),
+        ("sample --run {run} --out y.png --sampler magic", "ddim"),
+        ("sample --run {run} --out y.gif --steps 1", "y.gif"),
+        ("sample --run {run} --out y.png --class 11", "0 to 9"),
+        ("sample --run {run} --out y.png --guidance 2", "--class"),
+        ("sample --run {run} --out y.png --start 0.5", "--start-image"),
+        ("sample --run {run} --out y.png --start 1.5 --start-image {png}", "1.5"),
+        ("sample --run {run} --out y.png --start-image absent.png", "absent.png"),
+        ("sample --run {run} --out y.png --device tpu9", "tpu9"),
+        ("sample --run {run} --out y.png --checkpoint absent.safetensors", "absent.safetensors"),
+        ("sample --run {shipped} --out y.png --class 1", "without classes"),
+        ("evaluate", "--samples"),
+        ("evaluate --run {run} --samples {png}", "either"),
+        ("evaluate --samples {png} --dataset absent", "absent"),
+        ("evaluate --samples {png}", "sheet"),
+        ("evaluate --samples absent.npz", "absent.npz"),
+        ("train --run new --dataset absent", "absent"),
+        ("train --run new --set colour=red", "colour"),
+        ("train --run new --set epochs=many", "epochs"),
+        ("train --run {run}", "already holds a run"),
+        ("train --run new --resume", "not a run folder"),
+        ("likelihood --run absent", "absent"),
+        ("features", "--out"),
+    ],
+)
+def test_what_cannot_be_done_leaves_with_2_and_one_sentence(
+    line, words, run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((30, 30), np.uint8)).save("small.png")
+    line = line.format(run=run.folder, shipped=SHIPPED, png="small.png")
+    assert main(line.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob("y.*"))
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.npz", "out"])
+def test_sample_writes_what_can_be_read_as_samples(name, run, tmp_path, capsys):
+    out = tmp_path / name
+    line = f"sample --run {run.folder} --out {out} --count 5 --steps 2 --batch-size 2 --json"
+    assert main(line.split()) == 0
+    assert spoken(capsys) == {"images": 5, "nfe": 2, "out": str(out)}
+    images = load_samples(out, (1, 28, 28))
+    assert images.shape == (5, 1, 28, 28)
+    request = Request(5, (1, 28, 28), steps=2, batch=2)
+    drawn = [d.images for d in draw(run.model(), request) if d.images is not None]
+    assert np.array_equal(images, np.concatenate(drawn))
+
+
+@pytest.mark.parametrize("options", ["--sampler ddpm", "--eta 1", "--option eta=1", "--seed 1"])
+def test_sampling_options_reach_the_sampler(options, run, tmp_path):
+    line = f"sample --run {run.folder} --count 2 --steps 3 --out"
+    assert main([*line.split(), str(tmp_path / "a.npz")]) == 0
+    assert main([*line.split(), str(tmp_path / "b.npz"), *options.split()]) == 0
+    a, b = (load_samples(tmp_path / f"{name}.npz", (1, 28, 28)) for name in "ab")
+    assert not np.array_equal(a, b)
+
+
+def test_classes_are_drawn_in_turn_from_the_same_noise(run):
+    shape = (1, 28, 28)
+    requests = [Request(4, shape, steps=2, batch=3, labels=labels) for labels in ((3, 5), (3,))]
+    mixed, threes = (
+        np.concatenate([d.images for d in draw(run.model(), r) if d.images is not None])
+        for r in requests
+    )
+    same = [np.array_equal(a, b) for a, b in zip(mixed, threes, strict=True)]
+    assert same == [True, False, True, False]
+
+
+def test_guidance_reaches_the_model(run):
+    drawn = [
+        next(d.images for d in draw(run.model(), r) if d.images is not None)
+        for r in (
+            Request(2, (1, 28, 28), steps=1, labels=(3,)),
+            Request(2, (1, 28, 28), steps=1, labels=(3,), guidance=4.0),
+        )
+    ]
+    assert not np.array_equal(*drawn)
+
+
+def test_ranks_share_the_drawing_and_draw_what_one_would(run):
+    request = Request(7, (1, 28, 28), sampler="ddpm", steps=2, batch=2)
+
+    def batches(rank, ranks):
+        drawn = draw(run.model(), request, rank, ranks)
+        return {d.batch: d.images for d in drawn if d.images is not None}
+
+    alone, first, second = batches(0, 1), batches(0, 2), batches(1, 2)
+    assert sorted(first) == [0, 2]
+    assert sorted(second) == [1, 3]
+    assert all(np.array_equal(alone[k], v) for k, v in (first | second).items())
+
+
+def test_start_image_is_noised_as_the_process_says():
+    image = np.full((1, 4, 4), 255, np.uint8)
+    eps = torch.randn(3, 1, 4, 4)
+    alpha, sigma = VPSDE().marginal(torch.tensor([0.3]))
+    assert torch.allclose(noised(VPSDE(), image, 0.3, eps), alpha + sigma * eps, atol=1e-6)
+
+
+def test_a_small_start_time_keeps_the_image(tmp_path):
+    digit = load("mnist").test[0]
+    (tmp_path / "digit.png").write_bytes(grid_png(digit[None]))
+    found = {}
+    for start in ("0.02", "0.9"):
+        out = tmp_path / f"{start}.npz"
+        line = f"sample --run {SHIPPED} --out {out} --count 2 --steps 4 --start {start}"
+        assert main([*line.split(), "--start-image", str(tmp_path / "digit.png")]) == 0
+        images = load_samples(out, (1, 28, 28)).astype(float)
+        found[start] = np.abs(images - digit).mean()
+    assert found["0.02"] < 8
+    assert found["0.9"] > 2 * found["0.02"]
+
+
+def test_samples_that_are_not_plain_arrays_are_a_problem(tmp_path):
+    np.savez(tmp_path / "objects.npz", images=np.array([{}, {}], dtype=object))
+    np.savez(
+        tmp_path / "two.npz", a=np.zeros((2, 1, 4, 4), np.uint8), b=np.zeros((2, 1, 4, 4), "u1")
+    )
+    np.savez(tmp_path / "other.npz", a=np.zeros((2, 1, 5, 4), np.uint8))
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "folder").mkdir()
+    for name in ("objects.npz", "two.npz", "other.npz", "text.npz", "folder"):
+        with pytest.raises(Problem, match=name):
+            load_samples(tmp_path / name, (1, 4, 4))
+
+
+def test_train_writes_a_run_with_the_settings_given(tmp_path, capsys):
+    line = (
+        f"train --run {tmp_path / 'run'} --epochs 1 --batch-size 4 --limit-images 8 --json "
+        "--set bound_images=2 --set preview_images=1 --set preview_steps=1 --set prediction=eps"
+    )
+    small = ["--set", 'network_parameters={"width": 8, "blocks": 1}']
+    assert main([*line.split(), *small]) == 0
+    events = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert events[0]["epoch"] == 1
+    assert events[0]["bits_per_dim"] > 0
+    assert events[-1]["finished"]
+    config = Run.open(tmp_path / "run").config
+    assert (config.prediction, config.bound_images, config.limit_images) == ("eps", 2, 8)
+    assert config.network_parameters == {"width": 8, "blocks": 1}
+
+
+def test_likelihood_gives_both_figures(capsys, monkeypatch):
+    loose = functools.partial(bits_per_dim, tolerance=0.1)  # the whole ODE is test_likelihood's
+    monkeypatch.setattr("trainer.commands.bits_per_dim", loose)
+    assert main(["likelihood", "--run", SHIPPED, "--count", "1", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["images"] == 1
+    assert found["standard_error"] is None
+    assert 0 < found["exact_bits_per_dim"] < 8
+    assert 0 < found["bound_bits_per_dim"] < 8
+
+
+def test_features_are_trained_and_written_with_their_moments(tmp_path, capsys, monkeypatch):
+    mnist = load("mnist")
+    few = type(mnist)("mnist", mnist.train[:300], mnist.train_labels[:300], mnist.test[:50],
+                      mnist.test_labels[:50])  # fmt: skip
+    monkeypatch.setattr("trainer.commands.load", lambda name: few)
+    assert main(["features", "--out", str(tmp_path / "new"), "--epochs", "4", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["test_accuracy"] > 0.3
+    _, name = features.load_digit_network(tmp_path / "new" / "digits.safetensors")
+    assert found["features"] == name
+    assert len(list((tmp_path / "new").glob(f"{name}-of-*.safetensors"))) == 1
+
+
+def test_inception_is_fetched_only_on_request(tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def download(url, path, hash_prefix):
+        asked.append(hash_prefix)
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    Image.fromarray(np.zeros((28, 56), np.uint8)).save(tmp_path / "s.png")
+    line = ["evaluate", "--samples", str(tmp_path / "s.png"), "--features", "inception"]
+    assert main(line) == 2
+    assert "--fetch-inception" in capsys.readouterr().err
+    assert asked == []
+    assert main(["features", "--fetch-inception"]) == 2
+    assert "no network" in capsys.readouterr().err
+    assert len(asked) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child there")
+def test_ctrl_c_stops_training_with_a_saved_state(tmp_path):
+    run = tmp_path / "run"
+    small = '{"width": 8, "blocks": 1}'
+    command = [sys.executable, "-m", "trainer", "train", "--run", str(run), "--batch-size", "4"]
+    command += ["--set", f"network_parameters={small}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as child:
+        while child.poll() is None and not (run / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        _, text = child.communicate()
+    assert child.returncode == 130
+    assert b"--resume" in text
+    assert b"Traceback" not in text
+    assert Run.open(run).state_path.exists()
+
+
+def test_ddpm_with_too_many_steps_is_told_before_drawing(tmp_path, capsys):
+    shipped = ASSETS / "models" / "modern"
+    process = Run.open(shipped).process
+    assert isinstance(process, DDPM)
+    line = f"sample --run {shipped} --out {tmp_path / 'x.png'} --sampler ddpm"
+    assert main([*line.split(), "--steps", str(process.steps + 1)]) == 2
+    assert str(process.steps) in capsys.readouterr().err

@@ -1,0 +1,317 @@
+"""What each command of `python -m trainer` does: arguments in, files and printed figures out."""
+
+import argparse
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from trainer import features, metrics
+from trainer.config import PRESETS, ExperimentConfig
+from trainer.data import in_channels, load, load_samples, read_image
+from trainer.denoiser import Denoiser
+from trainer.drawing import Drawn, Request, draw
+from trainer.likelihood import bits_per_dim, variational_bound
+from trainer.problems import Problem, file_problems, write_file
+from trainer.runs import Run
+from trainer.training import (
+    Evaluated,
+    Finished,
+    Started,
+    Step,
+    Warned,
+    best_device,
+    grid_png,
+    train,
+)
+
+
+def show(found: dict[str, Any], prose: str, as_json: bool) -> None:
+    """Print what was found, for a program or for a person."""
+    print(json.dumps(found) if as_json else prose)
+
+
+def progress(unit: str, total: int | None = None) -> tqdm:
+    """A bar on standard error, if that is a terminal."""
+    return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=None)
+
+
+def choose_device(name: str | None) -> str:
+    """The device of that name, if this computer has it; the best there is if no name is given."""
+    if name is None:
+        return best_device()
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise Problem(
+            f"There is no device '{name}' here ({str(error).splitlines()[0]}). Leave --device out."
+        ) from error
+    return name
+
+
+def open_model(arguments: argparse.Namespace) -> tuple[Run, Denoiser, str]:
+    run, device = Run.open(arguments.run), choose_device(arguments.device)
+    return run, run.model(arguments.checkpoint, device), device
+
+
+def value(text: str) -> Any:
+    """What a NAME=VALUE argument holds: JSON if it is, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def config_from(arguments: argparse.Namespace) -> ExperimentConfig:
+    """The preset, with what the arguments change."""
+    names = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
+    given = {name: getattr(arguments, name) for name in names}
+    changes = {name: found for name, found in given.items() if found is not None}
+    changes |= {name: value(text) for name, text in arguments.settings}
+    whole = dataclasses.asdict(PRESETS[arguments.preset]) | changes
+    return ExperimentConfig.from_json(json.dumps(whole))
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    if arguments.resume:
+        run = Run.open(arguments.run)
+        data = load(run.config.dataset)
+    else:
+        config = config_from(arguments)
+        data = load(config.dataset)  # before the folder is made: a wrong name leaves none behind
+        run = Run.create(arguments.run, config)
+    events = train(run.config, run, choose_device(arguments.device), data)
+    bar = progress("step")
+
+    def say(prose: str, **found: Any) -> None:
+        bar.write(json.dumps(found) if arguments.json else prose)
+
+    try:
+        for event in events:
+            match event:
+                case Started():
+                    bar.reset(event.steps)
+                    bar.update(event.step)
+                case Step():
+                    bar.update(1)
+                    bar.set_description(f"epoch {event.epoch}", refresh=False)
+                    speed = f"{event.images_per_second:.0f}"
+                    bar.set_postfix(loss=f"{event.loss:.4f}", images_per_s=speed, refresh=False)
+                case Evaluated():
+                    say(
+                        f"epoch {event.epoch}: at most {event.bits_per_dim:.3f} bits/dim",
+                        step=event.step,
+                        epoch=event.epoch,
+                        bits_per_dim=event.bits_per_dim,
+                        error=event.error,
+                    )
+                case Warned():
+                    bar.write(event.message, file=sys.stderr)
+                case Finished():
+                    say(
+                        f"finished after {event.step} steps, {event.elapsed:.0f} s",
+                        step=event.step,
+                        finished=True,
+                        seconds=event.elapsed,
+                    )
+    except KeyboardInterrupt:
+        events.close()  # type: ignore[attr-defined]
+        stopped = f"Stopped and saved; go on with: train --resume --run {run.folder}"
+        bar.write(stopped, file=sys.stderr)
+        return 130
+    finally:
+        bar.close()
+    return 0
+
+
+def request_from(arguments: argparse.Namespace, shape: tuple[int, int, int]) -> Request:
+    """What the arguments of `sample` and `evaluate` ask to draw."""
+    options = {name: value(text) for name, text in arguments.option}
+    if arguments.eta is not None:
+        options["eta"] = arguments.eta
+    if arguments.guidance is not None and not arguments.labels:
+        raise Problem("--guidance needs a class to guide to: give --class too.")
+    request = Request(
+        count=arguments.count,
+        shape=shape,
+        sampler=arguments.sampler,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        batch=arguments.batch_size,
+        labels=tuple(arguments.labels),
+        guidance=1.0 if arguments.guidance is None else arguments.guidance,
+        options=tuple(options.items()),
+    )
+    if (image := getattr(arguments, "start_image", None)) is not None:
+        picture = in_channels(read_image(image, *shape[1:]), shape[0])
+        start = 0.5 if arguments.start is None else arguments.start
+        return dataclasses.replace(request, start_image=picture, start=start)
+    if getattr(arguments, "start", None) is not None:
+        raise Problem("--start needs an image to start from: give --start-image too.")
+    return request
+
+
+def collect(drawing: Iterator[Drawn], request: Request) -> tuple[np.ndarray, int]:
+    """All images of a drawing, uint8 (N, C, H, W), and the network evaluations each took."""
+    parts, nfe = [], 0
+    with progress("image", request.count) as bar:
+        for drawn in drawing:
+            nfe = drawn.nfe
+            bar.set_postfix(batch=f"{drawn.batch + 1}/{request.batches}", nfe=nfe)
+            if drawn.images is not None:
+                parts.append(drawn.images)
+                bar.update(len(drawn.images))
+    return np.concatenate(parts), nfe
+
+
+def check_target(path: Path) -> None:
+    """A Problem if `save_images` could not write there, to be had before the long drawing."""
+    if path.suffix not in (".png", ".npz", ""):
+        raise Problem(f"Images are written as .png or .npz, or into a folder, not as {path.name}.")
+    if not path.absolute().parent.is_dir():
+        raise Problem(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+
+
+def save_images(path: Path, images: np.ndarray) -> None:
+    """Images as one .png sheet, as the array `images` of an .npz, or one by one in a folder."""
+    if path.suffix == ".png":
+        write_file(path, grid_png(images))
+    elif path.suffix == ".npz":
+        content = io.BytesIO()
+        np.savez_compressed(content, images=images)
+        write_file(path, content.getvalue())
+    else:
+        with file_problems("make the folder", path):
+            path.mkdir(exist_ok=True)
+        for k, image in enumerate(images):
+            write_file(path / f"{k:05d}.png", grid_png(image[None]))
+
+
+def sample_command(arguments: argparse.Namespace) -> int:
+    check_target(arguments.out)
+    run, model, device = open_model(arguments)
+    request = request_from(arguments, run.image_shape())
+    images, nfe = collect(draw(model, request, device=device), request)
+    save_images(arguments.out, images)
+    found = {"images": len(images), "nfe": nfe, "out": str(arguments.out)}
+    prose = f"{len(images)} images, {nfe} network evaluations each: {arguments.out}"
+    show(found, prose, arguments.json)
+    return 0
+
+
+def evaluate_command(arguments: argparse.Namespace) -> int:
+    if (arguments.run is None) == (arguments.samples is None):
+        raise Problem("Give either --run, to draw from, or --samples, to measure as they are.")
+    if arguments.save is not None:
+        check_target(arguments.save)
+    found: dict[str, Any] = {}
+    if arguments.samples is not None:
+        data = load(arguments.dataset or "mnist")
+        images = load_samples(arguments.samples, data.shape)
+        found["samples_from"] = str(arguments.samples)
+    else:
+        run, model, device = open_model(arguments)
+        data = load(arguments.dataset or run.config.dataset)
+        request = request_from(arguments, run.image_shape())
+        features.feature_set(arguments.features)  # what it lacks shows before the long drawing
+        images, nfe = collect(draw(model, request, device=device), request)
+        found |= {"run": str(run.folder), "sampler": arguments.sampler, "nfe": nfe}
+        if arguments.save is not None:
+            save_images(arguments.save, images)
+    report = metrics.evaluate(images, data, arguments.features)
+    show(found | dataclasses.asdict(report), table(report), arguments.json)
+    return 0
+
+
+def table(report: metrics.Report) -> str:
+    """A report for a person: each figure beside its floor."""
+    mine, real = report.samples, report.real
+    rows = [
+        ("images", f"{mine.count}", f"{real.count}"),
+        (f"FID ({report.features})", f"{mine.fid:.3f}", f"{real.fid:.3f}"),
+        ("precision", f"{mine.precision:.3f}", f"{real.precision:.3f}"),
+        ("recall", f"{mine.recall:.3f}", f"{real.recall:.3f}"),
+        ("distance to nearest training image", f"{mine.nearest:.3f}", f"{real.nearest:.3f}"),
+        ("chance to be nearer than a test image", f"{report.copying:.3f}", "0.500"),
+    ]
+    if mine.classes is not None and real.classes is not None:
+        counts = [" ".join(map(str, figures.classes or ())) for figures in (mine, real)]
+        rows += [
+            ("share the classifier is sure of", f"{mine.sure:.3f}", f"{real.sure:.3f}"),
+            ("imbalance of classes", f"{mine.imbalance:.3f}", f"{real.imbalance:.3f}"),
+            ("images of each class", counts[0], counts[1]),
+        ]
+    width = max(len(name) for name, *_ in rows)
+    middle = max(len(left) for _, left, _ in rows)
+    lines = [f"{'':{width}}  {'samples':>{middle}}  test images (floor)"]
+    lines += [f"{name:{width}}  {left:>{middle}}  {right}" for name, left, right in rows]
+    return "\n".join(lines)
+
+
+def likelihood_command(arguments: argparse.Namespace) -> int:
+    run, model, device = open_model(arguments)
+    images = torch.from_numpy(load(run.config.dataset).test[: arguments.count].copy())
+    generator = torch.Generator().manual_seed(arguments.seed)
+    exact, bound = [], []
+    with progress("image", len(images)) as bar:
+        for part in images.to(device).split(arguments.batch_size):
+            exact.append(bits_per_dim(model, model.process, part, generator))
+            bound.append(variational_bound(model, model.process, part, generator, 64))
+            bar.update(len(part))
+    bits = torch.cat(exact)
+    found = {
+        "images": len(images),
+        "exact_bits_per_dim": float(bits.mean()),
+        "standard_error": float(bits.std() / len(bits) ** 0.5) if len(bits) > 1 else None,
+        "bound_bits_per_dim": float(torch.cat(bound).mean()),
+    }
+    error = f" ± {found['standard_error']:.3f}" if len(bits) > 1 else ""
+    prose = (
+        f"{len(images)} test images: {found['exact_bits_per_dim']:.3f}{error} bits/dim exact, "
+        f"at most {found['bound_bits_per_dim']:.3f} by the bound"
+    )
+    show(found, prose, arguments.json)
+    return 0
+
+
+def features_command(arguments: argparse.Namespace) -> int:
+    if arguments.fetch_inception:
+        path = features.fetch_inception()
+        show({"inception": str(path)}, f"Inception's weights are at {path}.", arguments.json)
+        return 0
+    if arguments.out is None:
+        raise Problem("Give --out, the folder to write the digit features to.")
+    data = load("mnist")
+    path = arguments.out / features.DIGITS.name
+    with progress("step") as bar:
+        for event in features.train_digit_network(data, path, arguments.epochs, arguments.seed):
+            bar.total = event.steps
+            bar.update(1)
+            if event.accuracy is not None:
+                bar.set_postfix(accuracy=f"{event.accuracy:.4f}")
+    chosen = features.feature_set("digits", path)
+    metrics.save_moments(
+        arguments.out / metrics.moments_name(data.train, chosen),
+        metrics.moments(chosen(data.train)),
+    )
+    network, name = features.load_digit_network(path)
+    score = features.accuracy(network, data.test, data.test_labels)
+    found = {"features": name, "test_accuracy": score, "out": str(path)}
+    show(found, f"{name}: {score:.2%} of test images right: {path}", arguments.json)
+    return 0
+
+
+COMMANDS = {
+    "train": train_command,
+    "sample": sample_command,
+    "evaluate": evaluate_command,
+    "likelihood": likelihood_command,
+    "features": features_command,
+}

@@ -1,0 +1,98 @@
+"""Drawing many images: batches of a sampler, each of its own seed, to show or to measure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.denoiser import Denoiser
+from trainer.images import to_bytes, to_signed
+from trainer.problems import Problem
+from trainer.processes import Process
+from trainer.samplers import sample
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to draw: `count` images of `shape` (C, H, W) by a sampler with its options.
+
+    `labels`, if any, are the classes asked for, in turn, at `guidance`. With `start_image`, uint8
+    (C, H, W), each drawing starts at time `start` from that image with noise added (SDEdit, Meng
+    et al. 2022, arXiv:2108.01073) instead of from the prior.
+    """
+
+    count: int
+    shape: tuple[int, int, int]
+    sampler: str = "ddim"
+    steps: int = 50
+    seed: int = 0
+    batch: int = 64
+    labels: tuple[int, ...] = ()
+    guidance: float = 1.0
+    start: float = 1.0
+    start_image: np.ndarray | None = None
+    options: tuple[tuple[str, float | str], ...] = ()
+
+    @property
+    def batches(self) -> int:
+        return -(-self.count // self.batch)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A step of batch `batch` is done; after its last, its `images`, uint8 (B, C, H, W)."""
+
+    batch: int
+    nfe: int
+    images: np.ndarray | None
+
+
+def draw(
+    model: Denoiser, request: Request, rank: int = 0, ranks: int = 1, device: str = "cpu"
+) -> Iterator[Drawn]:
+    """Draw what is requested, batch by batch; of several `ranks`, each draws every so-manieth.
+
+    Every batch has a generator of its own, seeded by (seed, batch): an image depends on its place
+    and on the batch size, not on how many were drawn or by how many machines.
+    """
+    process = model.process
+    if request.count < 1 or request.batch < 1:
+        raise Problem("The number of images and the batch size must be at least 1.")
+    classes = getattr(model.network, "classes", 0)
+    if any(not 0 <= label < classes for label in request.labels if classes):
+        raise Problem(f"The classes of this model are 0 to {classes - 1}.")
+    for batch in range(rank, request.batches, ranks):
+        places = range(batch * request.batch, min(request.count, (batch + 1) * request.batch))
+        generator = torch.Generator().manual_seed(request.seed * 1_000_003 + batch)
+        x = process.prior_sample((len(places), *request.shape), generator)
+        if request.start_image is not None:
+            x = noised(process, request.start_image, request.start, x / process.prior_std)
+        asked = model
+        if request.labels:
+            labels = [request.labels[place % len(request.labels)] for place in places]
+            asked = model.conditioned(torch.tensor(labels, device=device), request.guidance)
+        frames = sample(
+            asked,
+            process,
+            x.to(device),
+            request.sampler,
+            request.steps,
+            generator,
+            request.start if request.start_image is not None else 1.0,
+            **dict(request.options),
+        )
+        previous = None
+        for frame in frames:
+            if previous is not None:
+                yield Drawn(batch, previous.nfe, None)
+            previous = frame
+        assert previous is not None
+        yield Drawn(batch, previous.nfe, to_bytes(previous.x).cpu().numpy())
+
+
+def noised(process: Process, image: np.ndarray, t: float, eps: Tensor) -> Tensor:
+    """x_t (B, C, H, W) of one image, uint8 (C, H, W), with standard normal eps (B, C, H, W)."""
+    x0 = to_signed(torch.from_numpy(image.copy())).expand_as(eps)
+    return process.diffuse(x0, torch.full((len(eps),), t), eps)
