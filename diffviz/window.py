@@ -22,7 +22,10 @@ from diffviz import work
 from diffviz.exports import Exports
 from diffviz.jobs import Job
 from diffviz.panels import Panel
+from diffviz.panels.overview import OverviewPanel
+from diffviz.panels.plane import PlanePanel
 from diffviz.panels.runs import RunsPanel
+from diffviz.panels.schedule import SchedulePanel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
 from diffviz.session import Session
@@ -44,7 +47,13 @@ class MainWindow(QMainWindow):
         self.training = TrainingPanel(self.session)
         self.trajectories = TrajectoriesPanel(self.session)
         self.runs = RunsPanel(self.session)
-        self.panels: list[Panel] = [self.trajectories, self.runs]
+        self.panels: list[Panel] = [
+            self.trajectories,
+            self.runs,
+            OverviewPanel(self.session),
+            PlanePanel(self.session),
+            SchedulePanel(self.session),
+        ]
         self.jobs: list[Job] = []
         self.ready = False
         self.setWindowTitle("DiffViz")

@@ -40,6 +40,7 @@ class Panel(QWidget):
         job.ended.connect(lambda: self.jobs.remove(job))
         if ended is not None:
             job.ended.connect(ended)
+        job.ended.connect(job.deleteLater)
         job.begin()
         return job
 

@@ -1,0 +1,133 @@
+"""Two dimensions: a density as filled contours, a field of arrows, particles with their trails."""
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QWidget
+
+from diffviz.widgets.themed import ThemedPlot, arrow_segments, colour, ramp
+
+BANDS = 12  # filled contours are the density in this many steps of colour
+TRAIL_OPACITY = 0.5
+
+
+class FieldPlot(ThemedPlot):
+    """A square of the plane. While `drawing`, strokes of the mouse are caught and handed over."""
+
+    stroke_drawn = Signal(object)  # (n, 2) float array
+
+    def __init__(self, reach: float, object_name: str, title: str, parent: QWidget | None = None):
+        """`reach`: the view goes from -reach to reach in both axes."""
+        super().__init__(object_name, title, parent)
+        self.reach, self.drawing = reach, False
+        self.part = "reverse"
+        item = self.getPlotItem()
+        item.setAspectLocked(True)
+        item.setRange(QRectF(-reach, -reach, 2 * reach, 2 * reach), padding=0)
+        item.hideAxis("left")
+        item.hideAxis("bottom")
+        self.image = pg.ImageItem()
+        self.arrows = item.plot(connect="pairs")
+        self.trails = item.plot(connect="finite")
+        self.dots = pg.ScatterPlotItem(size=4, pen=None)
+        self.sketch = item.plot()
+        self.note = pg.TextItem(anchor=(0.5, 0.5))
+        for added in (self.image, self.dots, self.note):
+            item.addItem(added)
+        self.image.setZValue(-10)
+        self.heat: np.ndarray | None = None
+        self.places = np.zeros((0, 2), np.float32)
+        self.field = np.zeros((0, 0, 2), np.float32)
+        self._stroke: list[tuple[float, float]] | None = None
+        self.apply_palette()
+
+    def show_heat(self, heat: np.ndarray | None) -> None:
+        """`heat` (G, G) uint8, first index along x, over the whole square; None: nothing."""
+        self.heat = heat
+        self.image.setVisible(heat is not None)
+        if heat is not None:
+            self.image.setImage(heat, levels=(0, 255))
+            self.image.setRect(QRectF(-self.reach, -self.reach, 2 * self.reach, 2 * self.reach))
+
+    def show_field(self, axis: np.ndarray, field: np.ndarray) -> None:
+        """Arrows `field` (n, n, 2), about unit scale, on the grid of `axis` (n,) with itself."""
+        self.field = field
+        if not len(axis):
+            self.arrows.setData([], [])
+            return
+        at = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+        along = field.reshape(-1, 2)
+        length = np.linalg.norm(along, axis=1, keepdims=True)
+        gap = axis[1] - axis[0]
+        # Long arrows are shortened, so that none reaches over the next.
+        shrunk = np.divide(np.tanh(length / 2), length, out=np.zeros_like(length), where=length > 0)
+        points = arrow_segments(at, 0.9 * gap * along * shrunk, np.array([0.3, 0.3]) * gap)
+        self.arrows.setData(points[:, 0], points[:, 1])
+
+    def show_particles(self, part: str, places: np.ndarray | None, trails: np.ndarray) -> None:
+        """Particles (P, 2), coloured for `part`, with `trails` (F, n, 2) of some of them."""
+        if part != self.part:
+            self.part = part
+            self.apply_palette()
+        if places is None:
+            self.dots.clear()
+            self.trails.setData([], [])
+            return
+        self.places = places
+        self.dots.setData(pos=places)
+        gaps = np.full((1, trails.shape[1], 2), np.nan, trails.dtype)
+        line = np.concatenate([trails, gaps]).transpose(1, 0, 2).reshape(-1, 2)
+        self.trails.setData(line[:, 0], line[:, 1])
+
+    def show_note(self, text: str) -> None:
+        """A few words in the middle; empty for none."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    def set_drawing(self, on: bool) -> None:
+        """Whether the mouse draws strokes."""
+        self.drawing = on
+        self.setCursor(Qt.CursorShape.CrossCursor if on else Qt.CursorShape.ArrowCursor)
+
+    def _place(self, event) -> tuple[float, float]:
+        at = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
+        return at.x(), at.y()
+
+    def mousePressEvent(self, event) -> None:
+        if not self.drawing or event.button() != Qt.MouseButton.LeftButton:
+            super().mousePressEvent(event)
+            return
+        self._stroke = [self._place(event)]
+        event.accept()
+
+    def mouseMoveEvent(self, event) -> None:
+        if self._stroke is None:
+            super().mouseMoveEvent(event)
+            return
+        self._stroke.append(self._place(event))
+        line = np.array(self._stroke)
+        self.sketch.setData(line[:, 0], line[:, 1])
+
+    def mouseReleaseEvent(self, event) -> None:
+        if self._stroke is None:
+            super().mouseReleaseEvent(event)
+            return
+        stroke, self._stroke = np.array(self._stroke, np.float32), None
+        self.sketch.setData([], [])
+        self.stroke_drawn.emit(stroke)
+
+    def apply_palette(self) -> None:
+        super().apply_palette()
+        if not hasattr(self, "note"):
+            return
+        palette = self.palette()
+        self.image.setLookupTable(ramp(palette, BANDS))
+        self.arrows.setPen(pg.mkPen(colour("score", palette), width=1.2))
+        text = palette.color(QPalette.ColorRole.Text)
+        self.sketch.setPen(pg.mkPen(text, width=3))
+        self.note.setColor(text)
+        particle = colour(self.part, palette)
+        self.dots.setBrush(pg.mkBrush(particle))
+        particle.setAlphaF(TRAIL_OPACITY)
+        self.trails.setPen(pg.mkPen(particle, width=1))
