@@ -281,7 +281,7 @@ def device_words() -> str:
     """The computing device in words, with the number format that convolutions run in."""
     import torch
 
-    from trainer.training import best_device, fast_precision
+    from trainer.learner import best_device, fast_precision
 
     device = best_device()
     name = {

@@ -49,6 +49,15 @@ def test_report_preset_is_the_reports():
     assert len(process.betas) == 300
 
 
+def test_the_mended_report_differs_in_its_schedule_and_what_it_predicts_only():
+    ours, theirs = PRESETS["report-ddpm-mended"], PRESETS["report-ddpm"]
+    assert ours == theirs.with_changes(
+        preset=ours.preset, process=ours.process, prediction=ours.prediction
+    )
+    process = make_process(ours.process, ours.process_parameters)
+    assert (process.steps, float(process.alpha_bars[-1])) == (300, 0.0)
+
+
 def test_missing_keys_take_their_defaults():
     assert ExperimentConfig.from_json('{"epochs": 3}') == ExperimentConfig(epochs=3)
 
@@ -106,6 +115,12 @@ def test_a_value_of_the_wrong_type_is_a_problem(name, value):
         ("decay_fraction", -0.1),
         ("ema", 1.01),
         ("ema", float("nan")),
+        ("label_dropout", 1.5),
+        ("accumulation", 0),
+        ("classes", -1),
+        ("min_snr_gamma", 0),
+        ("loss_weighting", "heavy"),
+        ("precision", "float8"),
     ],
 )
 def test_a_value_out_of_range_is_a_problem_that_names_it(name, value):

@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from trainer import __main__ as command
-from trainer import training
 from trainer.config import PRESETS
+from trainer.data import load_mnist
+from trainer.denoiser import Denoiser
+from trainer.images import to_signed
+from trainer.learner import Learner
 from trainer.problems import Problem
+from trainer.processes import make_process
 from trainer.runs import Run, load_tensors
 from trainer.training import Evaluated, Finished, Saved, Step, train
 
@@ -21,6 +25,7 @@ SMALL = PRESETS["modern"].with_changes(
     limit_images=128,
     bound_images=4,
     preview_steps=2,
+    evaluate_every=1,
 )
 
 
@@ -67,12 +72,109 @@ def test_resuming_is_bit_identical(tmp_path, preset):
     assert losses[0] == losses[1]
 
 
+def learner(**changes):
+    config = SMALL.with_changes(warmup_steps=0, **changes)
+    return Learner(config, make_process(config.process, config.process_parameters), 1, "cpu")
+
+
+def batch(count):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+
+
+def test_evaluation_tells_where_in_time_the_network_errs(tmp_path):
+    """The buckets' losses, from the model that was saved, at the same times and noise."""
+    config = SMALL.with_changes(epochs=1, limit_images=64, process="vp", process_parameters={})
+    run = Run.create(tmp_path / "run", config)
+    (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
+    assert [m["loss_by_time"] for m in run.metrics() if "bpd" in m] == [list(event.loss_by_time)]
+    model, generator = run.model(), torch.Generator().manual_seed(0)
+    x0 = to_signed(torch.from_numpy(load_mnist().test[:500].copy()))
+    for found, k in ((event.loss_by_time[0], 0), (event.loss_by_time[9], 9)):
+        t = (k + torch.rand(500, generator=generator)) / 10
+        eps = torch.randn(x0.shape, generator=generator)
+        alpha, sigma = (v.view(-1, 1, 1, 1) for v in model.process.marginal(t))
+        with torch.no_grad():
+            answer = model.output(alpha * x0 + sigma * eps, t)
+        expected = (answer - (alpha * eps - sigma * x0)).square().mean()
+        assert found == pytest.approx(float(expected), rel=0.15)
+
+
+@pytest.mark.parametrize("weighting", ["simple", "min-snr", "likelihood"])
+def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(weighting):
+    """Its last layer starts at zero, so its answer is its bias, about nothing."""
+    one = learner(loss_weighting=weighting, prediction="eps", process="vp")
+    torch.nn.init.zeros_(one.network.head.bias)
+    images = batch(64)
+    loss = one.step(images, None, 0, 10)
+    generator = torch.Generator().manual_seed(0)
+    t = one.objective.times(64, generator)
+    eps = torch.randn(images.shape, generator=generator)
+    snr = one.process.log_snr(t).exp()
+    weight = (5 / snr).clamp_max(1) if weighting == "min-snr" else torch.ones(64)
+    expected = (weight * eps.square().mean((1, 2, 3))).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_parts_add_up_to_the_batch():
+    """With batch norm's statistics frozen (in evaluation mode) the parts are independent."""
+    whole, parts = learner(), learner(accumulation=3)
+    for one in (whole, parts):
+        one.network.eval()
+        torch.nn.init.normal_(one.network.head.weight, generator=torch.Generator().manual_seed(0))
+        one.loss = one.step(batch(8), None, 0, 10)
+    torch.testing.assert_close(parts.loss, whole.loss)
+    for a, b in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dropout", "seen"), [(0.0, {3}), (1.0, {-1}), (0.5, {3, -1})])
+def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen):
+    one, found = learner(classes=10, label_dropout=dropout), []
+    forward = one.network.forward
+    monkeypatch.setattr(
+        one.network, "forward", lambda x, t, labels: found.append(labels) or forward(x, t, labels)
+    )
+    one.step(batch(64), torch.full((64,), 3), 0, 10)
+    assert set(found[0].tolist()) == seen
+    if dropout == 0.5:
+        assert 16 < int((found[0] == -1).sum()) < 48
+
+
+def test_a_model_with_classes_previews_every_class_and_can_be_asked_for_one(tmp_path, monkeypatch):
+    config = SMALL.with_changes(epochs=1, limit_images=64, classes=10, preview_images=12)
+    asked = []
+    conditioned = Denoiser.conditioned
+    monkeypatch.setattr(
+        Denoiser,
+        "conditioned",
+        lambda self, labels, *rest: (
+            asked.append(labels.tolist()) or conditioned(self, labels, *rest)
+        ),
+    )
+    run = Run.create(tmp_path / "run", config)
+    (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
+    assert len(event.samples) == 12
+    assert asked == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]]
+    model = run.model()
+    x, t = torch.randn(2, 1, 28, 28), torch.full((2,), 0.5)
+    assert model.conditioned(torch.tensor([3, -1]), 2.0)(x, t).shape == x.shape
+    with pytest.raises(Problem, match="set classes to 10"):
+        list(train(config.with_changes(classes=4), Run.create(tmp_path / "r", config), "cpu"))
+
+
+def test_a_batch_smaller_than_its_parts_is_a_problem(tmp_path):
+    config = SMALL.with_changes(batch_size=4, accumulation=5)
+    with pytest.raises(Problem, match="less accumulation"):
+        list(train(config, Run.create(tmp_path / "run", config), "cpu"))
+
+
 def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", SMALL)
     list(train(SMALL, run, "cpu"))
     before = run.state_path.read_bytes()
     longer = SMALL.with_changes(epochs=4)
-    monkeypatch.setattr(training.Learner, "step", lambda *_: torch.tensor(float("nan")))
+    monkeypatch.setattr(Learner, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(Problem, match="lower learning rate"):
         list(train(longer, run, "cpu"))
     assert run.state_path.read_bytes() == before
@@ -127,9 +229,10 @@ def test_an_existing_run_and_a_missing_one_are_refused(tmp_path):
         Run.create(tmp_path / "file" / "run", SMALL)
 
 
-def test_command_line_trains_samples_and_refuses(tmp_path, capsys):
+def test_command_line_trains_samples_and_refuses(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PRESETS, "modern", SMALL)
     run = str(tmp_path / "run")
-    assert command.main(["train", "--run", run, "--epochs", "1", "--limit-images", "256"]) == 0
+    assert command.main(["train", "--run", run, "--epochs", "1", "--limit-images", "64"]) == 0
     picture = tmp_path / "grid.png"
     assert command.main(["sample", "--run", run, "--out", str(picture), "--steps", "2"]) == 0
     assert picture.stat().st_size > 100

@@ -207,8 +207,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         from trainer import commands
+        from trainer.distributed import joined
 
-        return commands.COMMANDS[arguments.command](arguments)
+        with joined():
+            return commands.COMMANDS[arguments.command](arguments)
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2

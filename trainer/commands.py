@@ -17,7 +17,9 @@ from trainer import features, metrics
 from trainer.config import PRESETS, ExperimentConfig
 from trainer.data import in_channels, load, load_samples, read_image
 from trainer.denoiser import Denoiser
+from trainer.distributed import create_together, team, united
 from trainer.drawing import Drawn, Request, draw
+from trainer.learner import best_device
 from trainer.likelihood import bits_per_dim, variational_bound
 from trainer.problems import Problem, file_problems, write_file
 from trainer.runs import Run
@@ -27,7 +29,6 @@ from trainer.training import (
     Started,
     Step,
     Warned,
-    best_device,
     grid_png,
     train,
 )
@@ -40,7 +41,7 @@ def show(found: dict[str, Any], prose: str, as_json: bool) -> None:
 
 def progress(unit: str, total: int | None = None) -> tqdm:
     """A bar on standard error, if that is a terminal."""
-    return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=None)
+    return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=None if team().leads else True)
 
 
 def choose_device(name: str | None) -> str:
@@ -86,7 +87,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     else:
         config = config_from(arguments)
         data = load(config.dataset)  # before the folder is made: a wrong name leaves none behind
-        run = Run.create(arguments.run, config)
+        run = create_together(arguments.run, config)
     events = train(run.config, run, choose_device(arguments.device), data)
     bar = progress("step")
 
@@ -160,15 +161,16 @@ def request_from(arguments: argparse.Namespace, shape: tuple[int, int, int]) -> 
 
 def collect(drawing: Iterator[Drawn], request: Request) -> tuple[np.ndarray, int]:
     """All images of a drawing, uint8 (N, C, H, W), and the network evaluations each took."""
-    parts, nfe = [], 0
+    parts: dict[int, np.ndarray] = {}
+    nfe = 0
     with progress("image", request.count) as bar:
         for drawn in drawing:
             nfe = drawn.nfe
             bar.set_postfix(batch=f"{drawn.batch + 1}/{request.batches}", nfe=nfe)
             if drawn.images is not None:
-                parts.append(drawn.images)
+                parts[drawn.batch] = drawn.images
                 bar.update(len(drawn.images))
-    return np.concatenate(parts), nfe
+    return united(parts, request), nfe
 
 
 def check_target(path: Path) -> None:
@@ -198,7 +200,9 @@ def sample_command(arguments: argparse.Namespace) -> int:
     check_target(arguments.out)
     run, model, device = open_model(arguments)
     request = request_from(arguments, run.image_shape())
-    images, nfe = collect(draw(model, request, device=device), request)
+    images, nfe = collect(draw(model, request, team().rank, team().size, device), request)
+    if not team().leads:
+        return 0
     save_images(arguments.out, images)
     found = {"images": len(images), "nfe": nfe, "out": str(arguments.out)}
     prose = f"{len(images)} images, {nfe} network evaluations each: {arguments.out}"
@@ -221,7 +225,9 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
         data = load(arguments.dataset or run.config.dataset)
         request = request_from(arguments, run.image_shape())
         features.feature_set(arguments.features)  # what it lacks shows before the long drawing
-        images, nfe = collect(draw(model, request, device=device), request)
+        images, nfe = collect(draw(model, request, team().rank, team().size, device), request)
+        if not team().leads:
+            return 0
         found |= {"run": str(run.folder), "sampler": arguments.sampler, "nfe": nfe}
         if arguments.save is not None:
             save_images(arguments.save, images)

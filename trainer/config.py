@@ -7,6 +7,9 @@ from typing import Any, get_origin
 
 from trainer.problems import Problem
 
+WEIGHTINGS = ("simple", "min-snr", "likelihood")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value out of JSON is one of a field's type."""
@@ -24,6 +27,12 @@ class ExperimentConfig:
     `process` and `network` are names in PROCESSES and NETWORKS, with their parameters beside them.
     `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs; `preview`
     images are drawn from fixed noise at the same times. `keep_every` epochs a checkpoint is kept.
+
+    `loss_weighting` is one of WEIGHTINGS (trainer.loss). With `classes` above 0 the network is told
+    each image's label, but for a `label_dropout` share of them. `batch_size` images make one
+    update, taken in `accumulation` parts one after the other, which needs less memory (batch norm
+    then sees a part at a time). `precision` is auto (the fastest that the hardware has natively),
+    float32 or bfloat16.
     """
 
     preset: str = "custom"
@@ -33,8 +42,14 @@ class ExperimentConfig:
     network: str = "lean"
     network_parameters: dict[str, Any] = field(default_factory=dict)
     prediction: str = "v"
+    loss_weighting: str = "simple"
+    min_snr_gamma: float = 5.0
+    classes: int = 0
+    label_dropout: float = 0.1
     epochs: int = 300
     batch_size: int = 128
+    accumulation: int = 1
+    precision: str = "auto"
     learning_rate: float = 2e-3
     decay_fraction: float = 0.4
     warmup_steps: int = 100
@@ -54,21 +69,30 @@ class ExperimentConfig:
         for name, least in {
             "epochs": 1,
             "batch_size": 2,
-            "learning_rate": 0,
-            "evaluate_every": 0,
+            "accumulation": 1,
+            "classes": 0,
+            "min_snr_gamma": 0.0,
+            "learning_rate": 0.0,
+            "evaluate_every": 0.0,
             "keep_every": 1,
             "preview_images": 1,
             "preview_steps": 1,
             "bound_images": 1,
         }.items():
             value = getattr(self, name)
-            strict = least == 0
+            strict = isinstance(least, float)
             if not value >= least or (strict and value == 0):
                 bound = "above 0" if strict else f"at least {least}"
                 raise Problem(f"{name.replace('_', ' ')} must be {bound}, not {value:g}.")
-        for name in ("decay_fraction", "ema"):
+        for name in ("decay_fraction", "ema", "label_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Problem(f"{name.replace('_', ' ')} must lie between 0 and 1.")
+        for name, choices in (("loss_weighting", WEIGHTINGS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                words = name.replace("_", " ")
+                raise Problem(
+                    f"{words} is one of {', '.join(choices)}, not '{getattr(self, name)}'."
+                )
 
     def with_changes(self, **changes: Any) -> "ExperimentConfig":
         return dataclasses.replace(self, **changes)
@@ -102,44 +126,60 @@ class ExperimentConfig:
             raise Problem(f"The settings hold a value of the wrong type ({error}).") from error
 
 
+# Ten passes over MNIST are ten minutes on two cores that multiply bfloat16. The cosine betas and v
+# prediction start from (almost) pure noise, unlike the report's; the continuous-time ones predict v
+# too, which every process here takes at unit scale (trainer.denoiser.target).
+MODERN = ExperimentConfig(preset="modern", epochs=10, evaluate_every=0.5, keep_every=1)
+MODERN_SDE = MODERN.with_changes(
+    preset="modern-sde", process="vp", preview_sampler="probability-flow"
+)
+
+# Report §3. Given: the process, 300 epochs, the network's elements. Guessed: Adam at a constant
+# 1e-3, batches of 128, the network's widths (trainer.unet.ReportUNet), an EMA of 0.995. The sampler
+# is the chain's own, all 300 steps; grids are kept at 100, 200 and 300 epochs as the report's are.
+REPORT_DDPM = ExperimentConfig(
+    preset="report-ddpm",
+    process="ddpm-linear",
+    process_parameters={"steps": 300, "beta_start": 1e-4, "beta_end": 0.02},
+    network="report",
+    prediction="eps",
+    learning_rate=1e-3,
+    decay_fraction=0.0,
+    warmup_steps=0,
+    weight_decay=0.0,
+    ema=0.995,
+    preview_sampler="ddpm",
+    preview_steps=300,
+)
+
 PRESETS: dict[str, ExperimentConfig] = {
     config.preset: config
     for config in (
-        ExperimentConfig(preset="modern"),
-        ExperimentConfig(
-            preset="modern-sde",
-            process="vp",
-            preview_sampler="probability-flow",
+        MODERN,
+        MODERN_SDE,
+        MODERN.with_changes(preset="modern-conditional", classes=10, preview_images=20),
+        MODERN_SDE.with_changes(preset="modern-sub-vp", process="sub-vp"),
+        # sigma from 0.01 to 50 as Song et al. 2021 take it for small images (appendix C). Log-sigma
+        # falls evenly in t, so the sampler's even steps in t suit it.
+        MODERN_SDE.with_changes(
+            preset="modern-ve", process="ve", preview_sampler="ddim", preview_steps=50
         ),
-        # Report §3. Optimiser, learning rate, batch size and widths are not given there: Adam at
-        # 1e-3 and 128 are guesses; the sampler is the chain's own, all 300 steps.
-        ExperimentConfig(
-            preset="report-ddpm",
-            process="ddpm-linear",
-            process_parameters={"steps": 300, "beta_start": 1e-4, "beta_end": 0.02},
-            network="report",
-            prediction="eps",
-            learning_rate=1e-3,
-            decay_fraction=0.0,
-            warmup_steps=0,
-            weight_decay=0.0,
-            ema=0.995,
-            preview_sampler="ddpm",
-            preview_steps=300,
+        MODERN_SDE.with_changes(preset="modern-likelihood", loss_weighting="likelihood"),
+        REPORT_DDPM,
+        # Nothing but the schedule, whose last step now keeps no signal (Lin et al. 2023), and v
+        # prediction, which it needs: at alpha = 0 eps says nothing of the image.
+        REPORT_DDPM.with_changes(
+            preset="report-ddpm-mended", process="ddpm-zero-snr", prediction="v"
         ),
-        # Report §4: 10,000 optimiser steps (its "epochs" of 0.12 s), about 22 passes over MNIST in
-        # batches of 128; a U-Net without further description: the report's own is taken again.
-        ExperimentConfig(
+        # Report §4. Its 10,000 "epochs" of 0.12 s must be optimiser steps: 22 passes over MNIST in
+        # batches of 128. Guessed: the report's own U-Net, the score as what it predicts, and the
+        # optimiser as above.
+        REPORT_DDPM.with_changes(
             preset="report-sde",
             process="vp",
-            network="report",
+            process_parameters={},
             prediction="score",
             epochs=22,
-            learning_rate=1e-3,
-            decay_fraction=0.0,
-            warmup_steps=0,
-            weight_decay=0.0,
-            ema=0.995,
             preview_sampler="euler-maruyama",
             preview_steps=200,
         ),
@@ -149,6 +189,11 @@ PRESETS: dict[str, ExperimentConfig] = {
 DESCRIPTIONS: dict[str, str] = {
     "modern": "Lean U-Net, DDPM with cosine betas, v prediction: digits in minutes on a CPU.",
     "modern-sde": "Lean U-Net, VP SDE, v prediction: digits in minutes, exact likelihood.",
+    "modern-conditional": "The modern DDPM told each image's class: ask it for digits by name.",
+    "modern-sub-vp": "The modern SDE with the sub-VP process, which likelihoods favour.",
+    "modern-ve": "The modern SDE with the variance exploding process.",
+    "modern-likelihood": "The modern SDE trained for likelihood: fewer bits/dim, rougher digits.",
     "report-ddpm": "The report's DDPM: its U-Net, 300 linear betas 1e-4…0.02, eps prediction.",
+    "report-ddpm-mended": "The report's DDPM with its schedule mended to end in pure noise.",
     "report-sde": "The report's score-based model: VP SDE, Euler-Maruyama sampling.",
 }

@@ -1,7 +1,8 @@
 """A run folder is the interface: whoever trains writes it, whoever looks opens it.
 
 config.json                 the ExperimentConfig
-metrics.jsonl               a line a step {"step", "epoch", "loss"} or evaluation {…, "bpd"}
+metrics.jsonl               a line a step {"step", "epoch", "loss"}, or an evaluation {"step",
+                            "epoch", "bpd", "loss_by_time" (ten, from t = 0 up to 1)}
 state.safetensors           everything that exact resumption needs; replaced whole
 checkpoints/00000469.safetensors   EMA weights after that step
 samples/00000469.png        the preview grid drawn at that step
@@ -86,7 +87,9 @@ def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -
             f"There is no network '{config.network}'. Choose one of: {', '.join(NETWORKS)}."
         )
     try:
-        network = NETWORKS[config.network](channels=channels, **config.network_parameters)
+        network = NETWORKS[config.network](
+            channels=channels, classes=config.classes, **config.network_parameters
+        )
     except TypeError as error:
         raise Problem(
             f"The network '{config.network}' does not take {config.network_parameters}: {error}."

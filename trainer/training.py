@@ -1,8 +1,4 @@
-"""Training: one generator of events, the same for the command line and for the window.
-
-Every random draw is a function of (seed, step) or (seed, epoch), so nothing about randomness needs
-saving: a resumed run makes the very draws that an uninterrupted one would have made.
-"""
+"""Training: one generator of events, the same for the command line and for the window."""
 
 import io
 import math
@@ -15,23 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.config import ExperimentConfig
 from trainer.data import ImageSet, load
-from trainer.denoiser import Denoiser, target
+from trainer.denoiser import target
+from trainer.distributed import team
 from trainer.images import to_bytes, to_signed
+from trainer.learner import Learner, best_device, refuse_labels
 from trainer.likelihood import variational_bound
+from trainer.loss import bucket_times
 from trainer.problems import Problem, write_file
-from trainer.processes import DDPM, Process
-from trainer.runs import (
-    Run,
-    load_tensors,
-    load_weights,
-    make_network,
-    save_tensors,
-    training_images,
-)
+from trainer.runs import Run, load_tensors, save_tensors, training_images
 from trainer.samplers import sample
 
 FLUSH_SECONDS = 0.05
@@ -62,13 +53,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The bound in bits/dim on held-out images, its standard error, and samples, uint8 NCHW."""
+    """The EMA weights on held-out images, and samples from them, uint8 NCHW.
+
+    The bound in bits/dim with its standard error, and the mean squared error of the network's
+    answer in each tenth of (0, 1], from t = 0 up. Of a model with classes, without its label.
+    """
 
     step: int
     epoch: int
     bits_per_dim: float
     error: float
     samples: np.ndarray
+    loss_by_time: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,118 +93,6 @@ class Finished:
 Event = Started | Step | Evaluated | Saved | Warned | Finished
 
 
-def best_device() -> str:
-    """CUDA if present, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def fast_precision(device: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively (CUDA from Ampere on, AVX512-BF16)."""
-    if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        native = device == "cpu" and supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def learning_rate(config: ExperimentConfig, step: int, steps: int) -> float:
-    """Linear warm-up, a plateau, then a cosine fall over the last `decay_fraction` of the steps."""
-    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup_steps))
-    decay = config.decay_fraction * steps
-    left = steps - step
-    return rate if left >= decay else rate * 0.5 * (1 - math.cos(math.pi * left / decay))
-
-
-def random_times(process: Process, count: int, generator: torch.Generator) -> Tensor:
-    """Training times (count,) in (0, 1]: uniform on the chain's grid, or stratified uniform."""
-    if isinstance(process, DDPM):
-        i = torch.randint(1, process.steps + 1, (count,), generator=generator)
-        return i / process.steps
-    u = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    return (1e-3 + (1 - 1e-3) * u).clamp_max(1.0)
-
-
-class Learner:
-    """Network, EMA copy and optimiser of one run, with one method a step."""
-
-    def __init__(self, config: ExperimentConfig, process: Process, channels: int, device: str):
-        self.config, self.process, self.device = config, process, device
-        torch.manual_seed(config.seed)
-        precision = fast_precision(device)
-        network = make_network(config, channels, device)
-        ema = make_network(config, channels, device)
-        ema.load_state_dict(network.state_dict())
-        self.model = Denoiser(network, process, config.prediction, precision).train()
-        self.ema = Denoiser(ema, process, config.prediction, precision).eval()
-        self.ema.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=not device.startswith("mps"),
-        )
-
-    def step(self, images: Tensor, step: int, steps: int) -> Tensor:
-        """One update on uint8 images (B, C, H, W); the loss, a scalar still on the device."""
-        torch.manual_seed(self.config.seed * 1_000_003 + step)  # what dropout draws from
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        x0 = to_signed(images.to(self.device))
-        t = random_times(self.process, len(x0), generator).to(self.device)
-        eps = torch.randn(x0.shape, generator=generator).to(self.device)
-        answer = self.model.output(self.process.diffuse(x0, t, eps), t)
-        wanted = target(self.config.prediction, self.process, x0, eps, t)
-        loss = (answer - wanted).square().mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step, steps)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        self.optimizer.step()
-        self._follow(step)
-        return loss.detach()
-
-    @torch.no_grad()
-    def _follow(self, step: int) -> None:
-        """Move the EMA weights; early on they average over fewer steps, so they start quickly."""
-        rate = min(self.config.ema, (1 + step) / (10 + step))
-        mine = self.ema.network.state_dict()
-        theirs = self.model.network.state_dict()
-        floats = [name for name, value in mine.items() if value.is_floating_point()]
-        torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - rate)
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything that resuming needs, as named tensors."""
-        tensors = {f"network.{n}": v for n, v in self.model.network.state_dict().items()}
-        tensors |= {f"ema.{n}": v for n, v in self.ema.network.state_dict().items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
-        return tensors
-
-    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
-        """Put back what `state` gave."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)}
-
-        load_weights(self.model.network, part("network."), path)
-        load_weights(self.ema.network, part("ema."), path)
-        parameters = self.optimizer.param_groups[0]["params"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            index, key = name.split(".")
-            # In the parameter's own memory layout: the fused kernel walks both side by side.
-            layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
-            moments.setdefault(int(index), {})[key] = layout.copy_(value)
-        whole = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**whole, "state": moments})
-
-    def weights(self) -> dict[str, Tensor]:
-        return self.ema.network.state_dict()
-
-
 def grid_png(images: np.ndarray) -> bytes:
     """uint8 images (N, C, H, W) as one PNG, in rows of about sqrt(N)."""
     count, channels, height, width = images.shape
@@ -228,10 +112,15 @@ def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evalua
     held_out = torch.from_numpy(data.test[: config.bound_images].copy()).to(device)
     generator = torch.Generator().manual_seed(config.seed)
     bound = variational_bound(learner.ema, learner.process, held_out, generator)
+    losses = _loss_by_time(learner, to_signed(held_out), generator)
+    model = learner.ema
+    if config.classes:
+        labels = torch.arange(config.preview_images, device=device) % config.classes
+        model = model.conditioned(labels)
     shape = (config.preview_images, *data.shape)
     noise = learner.process.prior_sample(shape, generator).to(device)
     frames = sample(
-        learner.ema,
+        model,
         learner.process,
         noise,
         config.preview_sampler,
@@ -241,7 +130,20 @@ def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evalua
     for frame in frames:
         last = frame.x
     error = float(bound.std() / len(bound) ** 0.5) if len(bound) > 1 else math.nan
-    return Evaluated(step, epoch, float(bound.mean()), error, to_bytes(last).cpu().numpy())
+    picture = to_bytes(last).cpu().numpy()
+    return Evaluated(step, epoch, float(bound.mean()), error, picture, losses)
+
+
+@torch.no_grad()
+def _loss_by_time(learner: Learner, x0: Tensor, generator: torch.Generator) -> tuple[float, ...]:
+    """The mean squared error of the EMA network's answer in each bucket of times."""
+    found = []
+    for t in bucket_times(learner.process, len(x0)).to(x0.device):
+        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        answer = learner.ema.output(learner.process.diffuse(x0, t, eps), t)
+        wanted = target(learner.config.prediction, learner.process, x0, eps, t)
+        found.append((answer - wanted).square().mean())
+    return tuple(torch.stack(found).tolist())
 
 
 def train(
@@ -259,25 +161,74 @@ def train(
     """
     device = device or best_device()
     data = data or load(config.dataset)
+    if not team().leads:
+        _follow(config, run, device, data)
+        return
     with run.lock():
-        yield from _train(config, run, device, data)
+        yield from _lead(config, run, device, data)
+    team().wait()
 
 
-def _train(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> Iterator[Event]:
-    images = training_images(data, config)
-    if len(images) < 2:
-        raise Problem("Training needs at least 2 images.")
-    per_epoch = math.ceil(len(images) / config.batch_size)
-    if len(images) % config.batch_size == 1:
-        per_epoch -= 1  # batch norm cannot learn from a batch of one
-    steps = per_epoch * config.epochs
+class Lessons:
+    """The training images on the device, and which of them each step takes."""
+
+    def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
+        self.images = training_images(data, config).to(device)
+        count, least = len(self.images), config.accumulation * team().size
+        if count < 2:
+            raise Problem("Training needs at least 2 images.")
+        if min(count, config.batch_size) < least:
+            raise Problem(
+                f"A batch of {min(count, config.batch_size)} images cannot be split into {least} "
+                "parts: take a larger batch, less accumulation or fewer processes."
+            )
+        self.labels: Tensor | None = None
+        if config.classes:
+            self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
+            refuse_labels(config.classes, int(self.labels.max()))
+        self.seed, self.batch_size = config.seed, config.batch_size
+        # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
+        short = 0 < count % config.batch_size < max(2, least)
+        self.per_epoch = math.ceil(count / config.batch_size) - short
+        self.steps = self.per_epoch * config.epochs
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """The images (B, C, H, W), uint8, and labels (B,) of the step after `step` steps."""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            shuffle = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.images), generator=shuffle)
+            self._epoch, self._order = epoch, order.to(self.images.device)
+        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        return self.images[rows], None if self.labels is None else self.labels[rows]
+
+
+def _begin(
+    config: ExperimentConfig, run: Run, device: str, data: ImageSet
+) -> tuple[Lessons, Learner, int]:
+    """The lessons, the learner where the run's state stands, and the steps done there."""
+    lessons = Lessons(config, data, device)
     learner = Learner(config, run.process, data.shape[0], device)
-    done = 0
-    if run.state_path.exists():
-        tensors, facts = load_tensors(run.state_path)
-        learner.restore(tensors, run.state_path)
-        done = facts["step"]
-        run.forget_after(done)
+    if not run.state_path.exists():
+        return lessons, learner, 0
+    tensors, facts = load_tensors(run.state_path)
+    learner.restore(tensors, run.state_path)
+    return lessons, learner, facts["step"]
+
+
+def _follow(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> None:
+    """What every rank but the first does: the same steps, and nothing else."""
+    lessons, learner, done = _begin(config, run, device, data)
+    for step in range(done, lessons.steps):
+        learner.step(*lessons.at(step), step, lessons.steps)
+    team().wait()  # for the leader to have written everything
+
+
+def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> Iterator[Event]:
+    lessons, learner, done = _begin(config, run, device, data)
+    steps, per_epoch = lessons.steps, lessons.per_epoch
+    run.forget_after(done)
     begun = time.perf_counter()
     yield Started(done, steps, per_epoch, config.epochs, device)
 
@@ -319,20 +270,17 @@ def _train(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> I
 
     def save_weights(epoch: int) -> Saved:
         facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
-        facts["images_seen"] = min(step * config.batch_size, epoch * len(images))
+        facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
         return Saved(step, run.save_weights(step, learner.weights(), facts))
 
     evaluation_gap = max(1, round(config.evaluate_every * per_epoch))
     try:
         while step < steps:
-            epoch, place = divmod(step, per_epoch)
-            if place == 0 or step == done:
-                shuffle = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
-                order = torch.randperm(len(images), generator=shuffle)
-            batch = images[order[place * config.batch_size : (place + 1) * config.batch_size]]
-            loss = learner.step(batch, step, steps)
+            epoch = step // per_epoch
+            images, labels = lessons.at(step)
+            loss = learner.step(images, labels, step, steps)
             step += 1
-            pending.append((step, epoch + 1, loss, len(batch)))
+            pending.append((step, epoch + 1, loss, len(images)))
             evaluating = step % evaluation_gap == 0 or step == steps
             keeping = step == steps or (
                 step % per_epoch == 0 and (epoch + 1) % config.keep_every == 0
@@ -341,7 +289,16 @@ def _train(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> I
                 yield from flush()
             if evaluating:
                 outcome = _evaluate(learner, data, step, epoch + 1)
-                run.log([{"step": step, "epoch": epoch + 1, "bpd": outcome.bits_per_dim}])
+                run.log(
+                    [
+                        {
+                            "step": step,
+                            "epoch": epoch + 1,
+                            "bpd": outcome.bits_per_dim,
+                            "loss_by_time": outcome.loss_by_time,
+                        }
+                    ]
+                )
                 picture = run.folder / "samples" / f"{step:08d}.png"
                 write_file(picture, grid_png(outcome.samples))
                 flushed_at = time.perf_counter()

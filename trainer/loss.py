@@ -1,0 +1,93 @@
+"""What training minimises: the mean over random times t of weight(t) · |answer - target|².
+
+The weightings, for a network of any prediction kind:
+
+simple      weight 1, times uniform (Ho et al. 2020, equation 14, in the network's own prediction).
+min-snr     min(SNR, gamma) · |x0 error|² (Hang et al. 2023, arXiv:2303.09556, equation 8).
+likelihood  g² |score error|², a bound on the likelihood (Song et al. 2021, arXiv:2101.09258,
+            equation 7). g²/sigma² is the speed at which log-SNR falls, so instead of weighting by
+            it, times are drawn evenly in log-SNR and |eps error|² is weighted by 1: the same mean
+            with less noise (Kingma et al. 2021, arXiv:2107.00630, section 5.1).
+"""
+
+import torch
+from torch import Tensor
+
+from trainer.likelihood import LEAST_TIME
+from trainer.processes import DDPM, Process
+
+BUCKETS = 10
+FIRST_TIME = 1e-3
+LEAST_LOG_SNR = -12.0
+
+
+class Objective:
+    """Times to train at, and the weight of the squared error there."""
+
+    def __init__(
+        self, process: Process, prediction: str, weighting: str = "simple", gamma: float = 5.0
+    ) -> None:
+        self.process, self.prediction = process, prediction
+        self.weighting, self.gamma = weighting, gamma
+        self.table: Tensor | None = None
+        if weighting == "likelihood":
+            # A chain's first step, whose part of log-SNR is endless, counts from half of it.
+            first = 0.5 / process.steps if isinstance(process, DDPM) else LEAST_TIME
+            most, least = process.log_snr(torch.tensor([first, 1.0])).tolist()
+            evenly = torch.linspace(most, max(least, LEAST_LOG_SNR), 4097)
+            self.table = process.time_at(evenly)
+
+    def times(self, count: int, generator: torch.Generator) -> Tensor:
+        """Training times (count,) in (0, 1], on the generator's device.
+
+        On a chain's grid independent draws; else stratified, one in each of `count` equal parts.
+        """
+        device = generator.device
+        chain = isinstance(self.process, DDPM)
+        if chain:
+            u = torch.rand(count, generator=generator, device=device)
+        else:
+            place = torch.arange(count, device=device)
+            u = (place + torch.rand(count, generator=generator, device=device)) / count
+        if self.table is not None:
+            self.table = self.table.to(device)
+            place = u * (len(self.table) - 1)
+            lower = place.long().clamp_max(len(self.table) - 2)
+            u = torch.lerp(self.table[lower], self.table[lower + 1], place - lower)
+        elif not chain:
+            u = FIRST_TIME + (1 - FIRST_TIME) * u
+        if isinstance(self.process, DDPM):
+            return (u * self.process.steps).ceil().clamp(1, self.process.steps) / self.process.steps
+        return u.clamp_max(1.0)
+
+    def weight(self, t: Tensor) -> Tensor:
+        """What |answer - target|² counts for at t (B,); (B,).
+
+        An error d of the answer is one of the SNR/(SNR+1) d² in eps for v, of SNR d² for x0; and
+        d² in x0 is SNR d² in eps.
+        """
+        if self.weighting == "simple":
+            return torch.ones_like(t)
+        alpha, sigma = self.process.marginal(t)
+        in_eps = {
+            "eps": torch.ones_like(t),
+            "score": torch.ones_like(t),
+            "v": alpha**2 / (alpha**2 + sigma**2),
+            "x0": alpha**2 / sigma**2,
+        }[self.prediction]
+        if self.weighting == "likelihood":
+            return in_eps
+        # min(SNR, gamma) / SNR = min(1, gamma / SNR), which alpha = 0 does not disturb.
+        return in_eps * (self.gamma * sigma**2 / alpha**2).clamp_max(1)
+
+
+def bucket_times(process: Process, count: int) -> Tensor:
+    """Times (BUCKETS, count) in (0, 1]: row k spreads evenly over ]k, k+1] / BUCKETS.
+
+    On a chain's grid they are rounded to it, at least to its first step.
+    """
+    inside = (torch.arange(count) + 0.5) / count
+    t = (torch.arange(BUCKETS)[:, None] + inside) / BUCKETS
+    if isinstance(process, DDPM):
+        return (t * process.steps).ceil().clamp_min(1) / process.steps
+    return t.clamp_min(FIRST_TIME)
