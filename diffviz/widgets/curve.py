@@ -57,9 +57,8 @@ class CurvePlot(QWidget):
         self._count = 0
         self._data = np.empty((3, 256))  # x, y and smoothed y, with room to grow
 
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         item = self.plot.getPlotItem()
-        item.setMenuEnabled(False)
         item.setDownsampling(auto=True, mode="peak")
         item.setClipToView(True)
         item.showGrid(x=True, y=True, alpha=0.2)

@@ -33,9 +33,8 @@ class CurvesPlot(QWidget):
         self._data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._marks: dict[str, pg.ScatterPlotItem] = {}
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         item = self.plot.getPlotItem()
-        item.setMenuEnabled(False)
         item.setDownsampling(auto=True, mode="peak")
         item.setClipToView(True)
         item.showGrid(x=True, y=True, alpha=0.2)

@@ -18,9 +18,8 @@ class HistogramPlot(QWidget):
         """`edges` (n + 1,) of the bins; `reference` (n,) densities; the y axis ends at `top`."""
         super().__init__(parent)
         self.edges, self._density = edges, np.zeros(len(edges) - 1)
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         item = self.plot.getPlotItem()
-        item.setMenuEnabled(False)
         item.hideButtons()
         item.setMouseEnabled(x=False, y=False)
         item.hideAxis("left")
