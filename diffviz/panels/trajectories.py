@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from diffviz import work
+from diffviz.films import Films
 from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.session import ROWS, Session
@@ -78,8 +79,7 @@ class TrajectoriesPanel(Panel):
         self.job: Job | None = None
         self.again = False
         self.request: work.Request | None = None
-        self.frames: dict[tuple[str, str], dict[int, work.Moment]] = {}
-        self.levels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self.films = Films(ROWS)
         self.nfe: dict[str, int] = {}
 
         self.models = {row: QComboBox(objectName=f"{row}ModelCombo") for row in ROWS}
@@ -278,7 +278,8 @@ class TrajectoriesPanel(Panel):
             round(self.start.value(), 2) if from_image else 1.0,
             self.image.value() if from_image else 0,
         )  # fmt: skip
-        self.frames, self.levels, self.nfe = {}, {}, {}
+        self.films.clear()
+        self.nfe = {}
         for label in self.spent.values():
             label.setText("sampling…")
         self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
@@ -302,34 +303,10 @@ class TrajectoriesPanel(Panel):
         start = self.request.start if self.request else 1.0
         return start * (1 - self.timeline.fraction())
 
-    def _level(self, view: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        """The stored frames' indices, ascending, and their noise levels."""
-        if view not in self.levels:
-            indices = sorted(self.frames[view])
-            levels = [self.frames[view][index].noise_level for index in indices]
-            self.levels[view] = np.array(indices), np.array(levels)
-        return self.levels[view]
-
     def moment(self, row: str, direction: str, fraction: float | None = None) -> work.Moment | None:
-        """The frame of that view at the timeline's place (or at `fraction` of it).
-
-        The first row's t is the timeline's; the other shows the frame nearest in noise level, so
-        that rows of different processes and step counts stay comparable. The ends are the ends.
-        """
-        frames = self.frames.get((row, direction))
-        if not frames:
-            return None
-        f = self.timeline.fraction() if fraction is None else fraction
-        indices, levels = self._level((row, direction))
-        leader = next(v for v in ((ROWS[0], direction), (row, direction)) if v in self.frames)
-        last = frames[int(indices[0])].last
-        if leader == (row, direction) or f in (0.0, 1.0):
-            nearest = np.abs(indices - f * last).argmin()
-        else:
-            lead_indices, lead_levels = self._level(leader)
-            place = f * self.frames[leader][int(lead_indices[0])].last
-            nearest = np.abs(levels - np.interp(place, lead_indices, lead_levels)).argmin()
-        return frames[int(indices[nearest])]
+        """The frame of that view at the timeline's place, or at `fraction` of it."""
+        place = self.timeline.fraction() if fraction is None else fraction
+        return self.films.moment(row, direction, place)
 
     def shown(self, moment: work.Moment) -> np.ndarray:
         """The picture of that moment that the Show switch asks for."""
@@ -432,10 +409,8 @@ class TrajectoriesPanel(Panel):
 
     def animation(self) -> list[np.ndarray]:
         """The reverse trajectories of both rows beside each other, in time, for export."""
-        rows = [row for row in ROWS if (row, "reverse") in self.frames]
-        most = max((len(self.frames[row, "reverse"]) for row in rows), default=0)
-        places = np.linspace(0, 1, min(most, 101))
-        found = [[self.moment(row, "reverse", float(f)) for row in rows] for f in places]
+        places = np.linspace(0, 1, min(self.films.longest(), 101))
+        found = [[self.moment(row, "reverse", float(f)) for row in ROWS] for f in places]
         return [np.concatenate([self.shown(m) for m in moments if m]) for moments in found]
 
     def _mark(self, index: int) -> None:
@@ -446,23 +421,14 @@ class TrajectoriesPanel(Panel):
     def _take(self, events: list[Any]) -> None:
         for event in events:
             if isinstance(event, work.Moment):
-                view = event.row, event.direction
-                self.frames.setdefault(view, {})[event.index] = event
-                self.levels.pop(view, None)
+                self.films.add(event)
             else:
                 self.nfe = event.nfe
                 for row, spent in event.nfe.items():
                     self.spent[row].setText(f"{spent} NFE")
                 self.session.message.emit("Sampled.")
-        self.timeline.set_available(self._drawn())
+        self.timeline.set_available(1.0 if self.nfe else self.films.drawn())
         self.show_time()
-
-    def _drawn(self) -> float:
-        """How much of the timeline both rows have reached, from 0 to 1."""
-        if self.nfe:
-            return 1.0
-        rows = [self.frames.get((row, "reverse"), {}) for row in ROWS]
-        return min(max(row) / row[max(row)].last if row else 0.0 for row in rows)
 
     def _ended(self) -> None:
         self.job = None
