@@ -238,6 +238,15 @@ def test_colours_follow_the_palette_and_everything_has_a_name(panel):
     assert panel.grid().shape == (1, 640, 860, 3)
 
 
+def test_the_film_goes_from_noise_to_data(panel):
+    panel.set_time(0.3)
+    film = panel.animation()
+    assert len(film) == 26
+    assert len({frame.shape for frame in film}) == 1
+    assert not np.array_equal(film[0], film[-1])
+    assert panel.time() == pytest.approx(0.3)
+
+
 def test_formulas_are_typeset():
     assert to_html("x_t = α_{ti}^2 y") == (
         "<i>x</i><sub><i>t</i></sub> = <i>α</i><sub><i>ti</i></sub><sup>2</sup> <i>y</i>"

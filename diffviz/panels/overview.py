@@ -29,6 +29,7 @@ from diffviz.widgets.timeline import Timeline
 
 FIRST_MODES = (Mode(-1.7, 0.3, 0.45), Mode(0.5, 0.2, 0.25), Mode(2.0, 0.4, 0.6))
 MOST_MODES = 6
+FILM_FRAMES = 26
 LAYERS = {
     "forward": ("forward SDE", "Paths of the forward process: every step adds fresh noise"),
     "reverse": ("reverse SDE", "Paths from noise to data, with fresh noise at every step"),
@@ -341,6 +342,18 @@ class OverviewPanel(Panel):
 
     def grid(self) -> np.ndarray | None:
         return None if self.densities is None else picture(self)
+
+    def animation(self) -> list[np.ndarray]:
+        """The map and the section, from noise to data."""
+        if self.densities is None:
+            return []
+        before, frames = self.timeline.fraction(), []
+        for fraction in np.linspace(0, 1, FILM_FRAMES):
+            self.timeline.set_fraction(float(fraction))
+            parts = [picture(plot)[0] for plot in (self.editor, self.map, self.section)]
+            frames.append(np.concatenate(parts, 1)[None])
+        self.timeline.set_fraction(before)
+        return frames
 
     def curves(self) -> dict[str, np.ndarray]:
         if self.densities is None:

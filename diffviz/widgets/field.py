@@ -12,6 +12,21 @@ BANDS = 12  # filled contours are the density in this many steps of colour
 TRAIL_OPACITY = 0.5
 
 
+class Dots(pg.ScatterPlotItem):
+    """Dots of one look, which move cheaply: setData would work out every dot's look again."""
+
+    def move(self, places: np.ndarray) -> None:
+        """Show dots at these places (P, 2)."""
+        if len(places) != len(self.data):
+            self.setData(pos=places)
+            return
+        x, y = self.getData()
+        x[:], y[:] = places.T
+        self.bounds = [None, None]
+        self.prepareGeometryChange()
+        self.invalidate()
+
+
 class FieldPlot(ThemedPlot):
     """A square of the plane. While `drawing`, strokes of the mouse are caught and handed over."""
 
@@ -30,7 +45,7 @@ class FieldPlot(ThemedPlot):
         self.image = pg.ImageItem()
         self.arrows = item.plot(connect="pairs")
         self.trails = item.plot(connect="finite")
-        self.dots = pg.ScatterPlotItem(size=4, pen=None)
+        self.dots = Dots(size=4, pen=None)
         self.sketch = item.plot()
         self.note = pg.TextItem(anchor=(0.5, 0.5))
         for added in (self.image, self.dots, self.note):
@@ -75,7 +90,7 @@ class FieldPlot(ThemedPlot):
             self.trails.setData([], [])
             return
         self.places = places
-        self.dots.setData(pos=places)
+        self.dots.move(places)
         gaps = np.full((1, trails.shape[1], 2), np.nan, trails.dtype)
         line = np.concatenate([trails, gaps]).transpose(1, 0, 2).reshape(-1, 2)
         self.trails.setData(line[:, 0], line[:, 1])
