@@ -35,7 +35,7 @@ COMMANDS = ["train", "sample", "evaluate", "likelihood", "features"]
 def run(tmp_path):
     """An untrained run of classes, on 1 x 28 x 28 images."""
     config = ExperimentConfig(
-        process="vp", network="lean", network_parameters={"width": 8, "blocks": 1, "classes": 10}
+        process="vp", network="lean", network_parameters={"width": 8, "blocks": 1}, classes=10
     )
     made = Run.create(tmp_path / "run", config)
     torch.manual_seed(0)
@@ -205,6 +205,36 @@ def test_a_small_start_time_keeps_the_image(tmp_path):
         found[start] = np.abs(images - digit).mean()
     assert found["0.02"] < 8
     assert found["0.9"] > 2 * found["0.02"]
+
+
+def test_evaluate_measures_saved_samples_beside_the_floor(tmp_path, capsys):
+    mnist = load("mnist")
+    (tmp_path / "copies.png").write_bytes(grid_png(mnist.train[:50]))
+    assert main(["evaluate", "--samples", str(tmp_path / "copies.png"), "--json"]) == 0
+    found = spoken(capsys)
+    assert found["features"].startswith("digits-")
+    assert found["samples"]["count"] == found["real"]["count"] == 50
+    assert found["samples"]["nearest"] == 0
+    assert found["copying"] == 1
+    assert found["real"]["sure"] > 0.9
+    np.savez(tmp_path / "channels-last.npz", arr_0=mnist.train[:50].transpose(0, 2, 3, 1))
+    assert main(["evaluate", "--samples", str(tmp_path / "channels-last.npz")]) == 0
+    text = capsys.readouterr().out
+    assert f"{found['samples']['fid']:.3f}" in text
+    assert f"{found['real']['fid']:.3f}" in text
+    assert "floor" in text
+
+
+def test_evaluate_draws_from_a_run_and_keeps_the_images(run, tmp_path, capsys):
+    kept = tmp_path / "kept.npz"
+    line = f"evaluate --run {run.folder} --count 8 --steps 1 --save {kept} --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)
+    assert found["nfe"] == 1
+    assert found["samples"]["count"] == 8
+    assert found["samples"]["fid"] > found["real"]["fid"]
+    assert main(["evaluate", "--samples", str(kept), "--json"]) == 0
+    assert spoken(capsys)["samples"] == found["samples"]
 
 
 def test_samples_that_are_not_plain_arrays_are_a_problem(tmp_path):

@@ -144,12 +144,12 @@ def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Both uint8 (…, C, H, W); the distance is the Euclidean one of pixels in [0, 1].
     """
-    mine = torch.from_numpy(images.reshape(len(images), -1)).float() / 255
+    mine = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32)) / 255
     best = torch.full((len(mine),), torch.inf)
     index = torch.zeros(len(mine), dtype=torch.long)
     for start in range(0, len(training), 5000):
         chunk = training[start : start + 5000]
-        theirs = torch.from_numpy(chunk.reshape(len(chunk), -1)).float() / 255
+        theirs = torch.from_numpy(chunk.reshape(len(chunk), -1).astype(np.float32)) / 255
         # |a - b|² less |a|², which does not change the order.
         partial = torch.addmm(theirs.square().sum(1), mine, theirs.T, alpha=-2)
         value, place = partial.min(1)
@@ -159,6 +159,17 @@ def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.nd
     found = index.numpy()
     gap = (images.astype(np.float64) - training[found]).reshape(len(images), -1) / 255
     return found, np.sqrt(np.square(gap).sum(1))
+
+
+def spread_out(images: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the images at even distances, or all if there are fewer.
+
+    The first of a set are often of one kind: MNIST's first 5,000 test images come from other
+    writers than the rest.
+    """
+    if count >= len(images):
+        return images
+    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
 
 
 def classify(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,8 +186,8 @@ def knows(data: ImageSet) -> bool:
     """Whether the digit classifier's word counts on this set: it gets 90 % of test images right."""
     if data.classes != 10:
         return False
-    labels, _ = classify(data.test[:MOST_COMPARED])
-    return bool((labels == data.test_labels[:MOST_COMPARED]).mean() >= 0.9)
+    labels, _ = classify(spread_out(data.test, MOST_COMPARED))
+    return bool((labels == spread_out(data.test_labels, MOST_COMPARED)).mean() >= 0.9)
 
 
 @dataclass(frozen=True)
@@ -184,7 +195,7 @@ class Figures:
     """What is measured of one set of images, always against the training set.
 
     `precision`, `recall`: coverage of the images by as many training images, and the reverse.
-    `nearest`: the median pixel distance to the nearest training image, of the first 1,000.
+    `nearest`: the median pixel distance to the nearest training image, of up to 1,000 of them.
     On digits alone: `sure`, the share in which the classifier sees a digit with at least 90 %;
     `classes`, how many of each it sees; `imbalance`, the total variation distance of these to the
     training set's shares (0 alike, 1 disjoint).
@@ -218,7 +229,7 @@ class Report:
 def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> Report:
     """Measure samples, uint8 (N, C, H, W) like `data`'s images, N >= 4, against `data`.
 
-    The floor is taken of the first N test images, or of all, if there are fewer.
+    The floor is taken of N test images at even distances, or of all, if there are fewer.
     """
     if samples.shape[1:] != data.shape:
         raise Problem(
@@ -227,12 +238,12 @@ def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> R
         )
     chosen = feature_set(features)
     reference = training_moments(data.train, chosen)
-    few, digits = slice(0, MOST_COMPARED), knows(data)
+    digits = knows(data)
     expected = np.bincount(data.train_labels, minlength=10) / len(data.train_labels)
 
     def measure(images: np.ndarray) -> tuple[Figures, np.ndarray]:
-        mine, theirs = chosen(images), chosen(data.train[: len(images)])
-        _, distances = nearest(images[few], data.train)
+        mine, theirs = chosen(images), chosen(spread_out(data.train, len(images)))
+        _, distances = nearest(spread_out(images, MOST_COMPARED), data.train)
         sure = classes = imbalance = None
         if digits:
             labels, sureness = classify(images)
@@ -252,7 +263,7 @@ def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> R
         return found, distances
 
     drawn, drawn_distances = measure(samples)
-    real, real_distances = measure(np.ascontiguousarray(data.test[: len(samples)]))
+    real, real_distances = measure(spread_out(data.test, len(samples)))
     wins = mannwhitneyu(real_distances, drawn_distances).statistic
     copying = float(wins / (len(real_distances) * len(drawn_distances)))
     return Report(chosen.name, drawn, real, copying)
