@@ -4,40 +4,134 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
-from tests.gaussian import GaussianModel
-from trainer.likelihood import bits_per_dim, log_likelihood, variational_bound
-from trainer.processes import DDPM, VPSDE, SubVPSDE
+from tests.gaussian import Gaussian, GaussianModel, GaussianPredictor
+from trainer.likelihood import (
+    bits_per_dim,
+    bound_bits,
+    bound_terms,
+    decoder_nats,
+    exact_bits,
+    exact_nats,
+    least_time,
+    log_likelihood,
+    variational_bound,
+)
+from trainer.problems import Problem
+from trainer.processes import DDPM, PROCESSES, VESDE, VPSDE, CosinePath, RectifiedFlow, SubVPSDE
 
 MEAN, STD = 0.3, 0.5
 
 
-@pytest.mark.parametrize("process", [VPSDE(), SubVPSDE()], ids=str)
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: threads cost more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def pulled_back(model, x, end=1.0):
+    """log-density of the prior carried back by the exact flow: prior(x_1) |dx_1/dx|, closed form.
+
+    The density of the data itself only where the prior is exactly p_1.
+    """
+    start = least_time(model.process)
+    latent = model.flow(x, start, end)
+    jacobian = model.logp(x, start) - model.logp(latent, end)
+    return model.process.prior_logp(latent) + jacobian
+
+
+@pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), VESDE()], ids=str)
 @pytest.mark.parametrize("dims", [2, 64])
 def test_exact_likelihood_is_the_closed_form(process, dims):
-    # Mean 0: with another, alpha(1) > 0 leaves p_1 a little off the prior that likelihood uses.
-    x = STD * torch.randn(4, dims, generator=torch.Generator().manual_seed(0)).double()
-    found = log_likelihood(GaussianModel(process, 0.0, STD), process, x)
-    wanted = torch.distributions.Normal(0.0, STD).log_prob(x).sum(1)
-    assert float((found - wanted).abs().max()) / dims < 1e-3
+    model = Gaussian.random(process, dims, seed=1)
+    x = model.draw(2)
+    tolerance = 1e-5 if dims == 2 else 1e-4
+    found = exact_nats(model, process, x, exact_trace=True, tolerance=tolerance)
+    assert float((found.value - pulled_back(model, x)).abs().max()) / dims < 5e-4
+    assert bool((found.error == 0).all())
+    assert 20 < found.nfe < 150
 
 
-def gaussian_images(std):
-    x = MEAN + std * torch.randn(64, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(
+    "process",
+    [VPSDE(0.1, 40.0), SubVPSDE(0.1, 40.0), VESDE(0.01, 5000.0), CosinePath(), RectifiedFlow()],
+    ids=str,
+)
+def test_exact_likelihood_is_the_datas_where_the_prior_is_p_1(process):
+    """Schedules that end closer to their prior; VE's own data is blurred by sigma_min."""
+    model = GaussianPredictor.random(process, 2, seed=1)
+    x = model.draw(16)
+    found = exact_nats(model, process, x, exact_trace=True)
+    assert float((found.value - model.logp(x, 0.0)).abs().max()) / 2 < 1e-3
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_exact_likelihood_of_an_eps_model_on_every_process(name):
+    process = PROCESSES[name]()
+    model = Gaussian.random(process, 2, seed=1)
+    x = model.draw(8)
+    found = exact_nats(model, process, x, exact_trace=True).value
+    wanted = pulled_back(model, x, 1.0 if process.finite else 0.999)
+    # A chain's alpha has a kink at each of its timesteps, which costs the solver some digits.
+    assert float((found - wanted).abs().max()) / 2 < (5e-3 if name.startswith("ddpm") else 1e-3)
+
+
+def test_hutchinsons_error_is_what_it_says():
+    """Over many samples the deviation from the exact trace is the stated standard error."""
+    process = VPSDE()
+    model = Gaussian.random(process, 8, seed=3)
+    x = model.draw(200)
+    exact = exact_nats(model, process, x, exact_trace=True, tolerance=1e-4).value
+    found = exact_nats(model, process, x, tolerance=1e-4, probes=8)
+    z = (found.value - exact) / found.error
+    assert 0.8 < float(z.std()) < 1.5  # Student's t of 7 degrees: 1.18
+    assert abs(float(z.mean())) < 0.4
+    assert bool(log_likelihood(model, process, x[:2], exact_trace=True).isfinite().all())
+    assert bool(exact_nats(model, process, x[:2]).error.isnan().all())
+
+
+def gaussian_images(std, count=64):
+    x = MEAN + std * torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def exact_bits(images, std):
+def exact_density_bits(images, std):
     density = torch.distributions.Normal(MEAN, std).log_prob(images.float() / 127.5 - 1)
     return -density.flatten(1).mean(1) / math.log(2) - math.log2(2 / 255)
+
+
+def test_the_decoder_is_a_distribution_over_bytes_and_keeps_its_digits_far_out():
+    levels = torch.arange(256).float().view(256, 1) / 127.5 - 1
+    for mean, std in ((0.1, 0.05), (-0.99, 0.004), (1.2, 0.3)):
+        nats = decoder_nats(levels, torch.full((256, 1), mean), torch.full((256,), std))
+        assert float((-nats.double()).exp().sum()) == pytest.approx(1, abs=1e-5)
+    far = decoder_nats(torch.zeros(1, 1), torch.full((1, 1), 0.5), torch.tensor([0.01]))
+    nearer_edge = (0.5 - 1 / 255) / 0.01
+    assert float(far) == pytest.approx(-stats.norm.logsf(nearer_edge), rel=1e-3)
 
 
 def test_continuous_bound_is_tight_for_the_exact_model():
     process, images = VPSDE(), gaussian_images(0.2)
     generator = torch.Generator().manual_seed(0)
-    bound = variational_bound(GaussianModel(process, MEAN, 0.2), process, images, generator, 500)
-    gap = bound - exact_bits(images, 0.2)
+    bound = variational_bound(GaussianModel(process, MEAN, 0.2), process, images, generator, 200)
+    gap = bound - exact_density_bits(images, 0.2)
     assert abs(float(gap.mean())) < 4 * float(gap.std()) / 8
+
+
+@pytest.mark.parametrize("name", [name for name in PROCESSES if name != "ddpm-zero-snr"])
+def test_the_bound_is_never_below_the_exact_value_beyond_its_error(name):
+    process, images = PROCESSES[name](), gaussian_images(0.2, 16)
+    model = GaussianModel(process, MEAN, 0.2)
+    found = bound_bits(model, process, images, torch.Generator().manual_seed(0), 40, draws=5)
+    gap = found.value - exact_density_bits(images, 0.2)
+    error = float(found.error.square().mean().sqrt()) / 4
+    assert float(gap.mean()) > -3 * error
+    assert float((gap / found.error).min()) > -20  # Student's t of 4 degrees, 16 images
+    assert found.nfe == 5 * 41
 
 
 @pytest.mark.parametrize("process", [DDPM.linear(1000), DDPM.cosine(200)], ids=["linear", "cosine"])
@@ -54,7 +148,54 @@ def test_chain_bound_is_its_closed_form(process):
     decoder = 0.5 * torch.log(2 * math.pi * scale2) + variance[0] / (2 * scale2)
     wanted = float((middle + decoder) / math.log(2) - math.log2(2 / 255))
     assert float(bound.mean()) == pytest.approx(wanted, abs=0.12)
-    assert float((bound - exact_bits(images, std)).mean()) > 0
+    assert float((bound - exact_density_bits(images, std)).mean()) > 0
+
+
+@pytest.mark.parametrize("variance", ["small", "large"])
+def test_every_term_of_the_chains_bound_is_its_closed_form(variance):
+    """L_t from the KL of two Gaussians in closed form, term by term, in expectation."""
+    process, std = DDPM.linear(20, 1e-3, 0.3), 0.2
+    images = gaussian_images(std, 256)
+    x0 = images.double().flatten(1) / 127.5 - 1
+    model = GaussianModel(process, MEAN, std)
+    terms = list(bound_terms(model, process, images, torch.Generator().manual_seed(0), variance))
+    assert [term.index for term in terms] == list(range(20, -1, -1))
+    assert terms[-1].nfe == 20
+    bars, nats = process.alpha_bars, 36 * math.log(2)
+    last = 0.5 * (bars[20] * x0**2 - bars[20] - torch.log(1 - bars[20])).sum(1) / nats
+    torch.testing.assert_close(terms[0].bits.double(), last, rtol=1e-4, atol=1e-6)
+    offset = float(((x0 - MEAN) ** 2).mean()) / std**2  # 1 but for the draw of these images
+    for term in terms[1:-1]:
+        t = term.index + 1
+        beta, bar, before = 1 - bars[t] / bars[t - 1], bars[t], bars[t - 1]
+        posterior = (1 - before) / (1 - bar) * beta
+        reverse = posterior if variance == "small" else beta
+        # |x0 - E[x0 | x_t]|²: the mean over x_t for the images' own spread.
+        k = bar * std**2 / (bar * std**2 + 1 - bar)
+        miss = (1 - k) ** 2 * offset * std**2 + k**2 * (1 - bar) / bar
+        distance = (before.sqrt() * beta / (1 - bar)) ** 2 * miss
+        kl = 0.5 * ((posterior + distance) / reverse - 1 - (posterior / reverse).log())
+        found = term.bits.double()
+        error = float(found.std()) / 16
+        wanted = float(kl / math.log(2))
+        assert float(found.mean()) == pytest.approx(wanted, abs=5 * error + 1e-5)
+    total = sum(term.bits for term in terms)
+    if variance == "small":
+        again = variational_bound(model, process, images, torch.Generator().manual_seed(1), 19)
+        assert abs(float((total - again).mean())) < 5 * float((total - again).std()) / 16
+    assert float((total - exact_density_bits(images, std)).mean()) > 0
+
+
+def test_an_eps_model_has_no_bound_where_the_chain_leaves_no_signal():
+    process, images = PROCESSES["ddpm-zero-snr"](steps=20), gaussian_images(0.2, 2)
+    model = GaussianModel(process, MEAN, 0.2)
+    with pytest.raises(Problem, match="alpha = 0"):
+        variational_bound(model, process, images, torch.Generator(), 19)
+
+
+def test_only_a_chain_has_terms():
+    with pytest.raises(Problem, match="variational_bound"):
+        next(bound_terms(lambda x, t: x, VPSDE(), gaussian_images(0.2, 2), torch.Generator()))
 
 
 def test_bits_per_dim_adds_the_grey_levels():
@@ -65,3 +206,44 @@ def test_bits_per_dim_adds_the_grey_levels():
     density = torch.distributions.Normal(MEAN, STD).log_prob(images.float() / 127.5 - 1)
     wanted = -density.flatten(1).mean(1) / math.log(2) - math.log2(2 / 255)
     assert torch.allclose(found, wanted, atol=0.02)
+    several = exact_bits(GaussianModel(process, MEAN, STD), process, images, draws=3)
+    assert bool(((several.value - wanted).abs() < 8 * several.error + 0.01).all())
+
+
+class Uniform:
+    """The exact model of data uniform on [-1 - 1/255, 1 + 1/255] in each dimension."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def __call__(self, x, t):
+        alpha, sigma = (v.view(-1, *[1] * (x.dim() - 1)) for v in self.process.marginal(t))
+        edge = 1 + 1 / 255
+        low, high = (x - alpha * edge) / sigma, (x + alpha * edge) / sigma
+        # log of Φ(high) - Φ(low) is p_t; its gradient by the densities at both ends.
+        flip = low > 0
+        a, b = torch.where(flip, -high, low), torch.where(flip, -low, high)
+        most = torch.special.log_ndtr(b)
+        mass = most + torch.log1p(-torch.exp(torch.special.log_ndtr(a) - most))
+        ends = [torch.exp(-0.5 * u**2 - mass) / math.sqrt(2 * math.pi) for u in (high, low)]
+        return ends[1] - ends[0]
+
+
+def test_uniform_noise_takes_eight_bits_a_dimension():
+    process = RectifiedFlow()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    found = exact_bits(Uniform(process), process, images, generator, 1e-4, exact_trace=True)
+    assert float(found.value.mean()) == pytest.approx(8, abs=0.01)
+
+
+def test_counts_below_one_are_refused():
+    process, images = VPSDE(), gaussian_images(0.2, 2)
+    model = GaussianModel(process, MEAN, STD)
+    for call in (
+        lambda: exact_bits(model, process, images, draws=0),
+        lambda: exact_nats(model, process, images.float(), probes=0),
+        lambda: bound_bits(model, process, images, torch.Generator(), draws=0),
+    ):
+        with pytest.raises(Problem, match="at least 1"):
+            call()

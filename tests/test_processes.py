@@ -106,6 +106,18 @@ def test_coefficients_are_the_derivatives_of_the_marginal(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_slopes_are_the_derivatives_of_alpha_and_sigma(name):
+    process = PROCESSES[name]()
+    t = TIMES.clone().requires_grad_()
+    for value, found in zip(process.marginal(t), process.slopes(TIMES), strict=True):
+        wanted = torch.zeros_like(t)
+        if value.requires_grad:
+            (wanted,) = torch.autograd.grad(value.sum(), t, retain_graph=True)
+        torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-9)
+    assert all(bool(v.isfinite().all()) for v in process.slopes(torch.ones(1)))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_particles_that_follow_the_sde_have_the_marginals_mean_and_spread(name):
     process = PROCESSES[name]()
     generator = torch.Generator().manual_seed(1)
@@ -198,10 +210,41 @@ def test_prior_is_a_gaussian_of_the_last_marginals_width(name):
     torch.testing.assert_close(process.prior_logp(x), normal.log_prob(x).flatten(1).sum(1))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(NAMES), st.integers(1, 1200), st.integers(1, 1000))
-def test_sampler_times_fall_from_the_start_to_zero(name, steps, start):
-    times = PROCESSES[name]().times(steps, start / 1000)
+def test_terminal_snr_tells_what_the_prior_leaves_out():
+    """The report's 300 linear steps leave alpha-bar of 0.05; its mended form leaves nothing."""
+    bar = math.exp(sum(math.log1p(-1e-4 - (0.02 - 1e-4) * i / 299) for i in range(300)))
+    assert DDPM.linear(300).terminal_snr == pytest.approx(bar / (1 - bar))
+    assert bar == pytest.approx(0.048, abs=0.001)
+    assert DDPM.linear(300).zero_terminal_snr().terminal_snr == 0
+    assert PROCESSES["ve"]().terminal_snr == pytest.approx(1 / 2500)
+    assert PROCESSES["flow"]().terminal_snr == PROCESSES["cosine"]().terminal_snr == 0
+
+
+@pytest.mark.parametrize("name", ["vp", "sub-vp", "ve", "cosine", "flow"])
+def test_times_are_spaced_as_asked(name):
+    process = PROCESSES[name]()
+    torch.testing.assert_close(process.times(4, 0.5), torch.tensor([0.5, 0.375, 0.25, 0.125, 0.0]))
+    torch.testing.assert_close(
+        process.times(4, 0.5, "quadratic").sqrt().diff(), torch.full((4,), -(0.5**0.5) / 4)
+    )
+    inner = process.times(20, 0.9, "log-snr").double()[:-1]
+    gaps = process.log_snr(inner).diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand(19), rtol=1e-2, atol=0)
+    inner = process.times(20, 0.9, "karras").double()[:-1]
+    gaps = (-process.log_snr(inner) / 14).exp().diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand(19), rtol=1e-2, atol=0)
+    assert inner[-1].item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(NAMES),
+    st.integers(1, 1200),
+    st.integers(1, 1000),
+    st.sampled_from(["time", "quadratic", "log-snr", "karras"]),
+)
+def test_sampler_times_fall_from_the_start_to_zero(name, steps, start, spacing):
+    times = PROCESSES[name]().times(steps, start / 1000, spacing)
     assert len(times) == steps + 1
     assert times[0].item() == pytest.approx(start / 1000)
     assert times[-1].item() == 0

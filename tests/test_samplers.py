@@ -2,48 +2,162 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.gaussian import GaussianModel
+from tests.gaussian import Gaussian, GaussianModel, GaussianPredictor, moments
+from trainer import samplers
 from trainer.problems import Problem
-from trainer.processes import DDPM, VPSDE, CosinePath, RectifiedFlow, SubVPSDE
+from trainer.processes import (
+    DDPM,
+    PROCESSES,
+    VESDE,
+    VPSDE,
+    CosinePath,
+    RectifiedFlow,
+    SubVPSDE,
+    spread,
+)
 from trainer.samplers import SAMPLERS, noise_path, sample
 
 MEAN, STD = 0.7, 0.4
+# Every update of these is affine in x and in its noise; the others choose steps from the state.
+AFFINE = [name for name in SAMPLERS if name not in ("predictor-corrector", "rk45")]
+DETERMINISTIC = ["ddim", "probability-flow", "heun", "dpm-solver++", "rk45"]
+BLOWS_UP = {"ddpm-cosine", "ddpm-sigmoid", "ddpm-zero-snr", "cosine", "flow"}
 
 
-def draw(process, sampler, steps, **options):
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: threads cost more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def draw(process, sampler, steps, count=4000, **options):
     generator = torch.Generator().manual_seed(1)
-    x_T = process.prior_sample((4000, 2), generator)
+    x_T = process.prior_sample((count, 2), generator)
     model = GaussianModel(process, MEAN, STD)
     return list(sample(model, process, x_T, sampler, steps, generator, **options))
 
 
-@pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), DDPM.linear(1000)], ids=str)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+def moment_error(monkeypatch, model, sampler, steps, **options):
+    mean, covariance = moments(monkeypatch, model, sampler, steps, **options)
+    return float((mean - model.mean).norm() + (covariance - model.covariance).norm())
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("sampler", AFFINE)
+def test_mean_and_covariance_converge_to_the_datas(monkeypatch, name, sampler):
+    if sampler == "euler-maruyama" and name in BLOWS_UP:
+        pytest.skip("refused, see below")
+    model = GaussianPredictor.random(PROCESSES[name](), 2, seed=1)
+    coarse, fine = (moment_error(monkeypatch, model, sampler, n) for n in (20, 80))
+    assert fine < 0.6 * coarse or fine < 4e-3
+    # Euler in t on VE's exponential sigma is the one that is slow: first order, a large constant.
+    assert fine < (0.45 if name == "ve" else 0.15)
+
+
+@pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), VESDE(), DDPM.linear(1000)], ids=str)
+@pytest.mark.parametrize("sampler", ["predictor-corrector", "rk45"])
 def test_draws_are_the_datas_gaussian(process, sampler):
-    x = draw(process, sampler, 500)[-1].x
+    x = draw(process, sampler, 200, 3000)[-1].x
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.03)
-    assert float(x.std()) == pytest.approx(STD, rel=0.05)
+    assert float(x.std()) == pytest.approx(STD, rel=0.07)
+
+
+def test_the_corrector_improves_the_predictor():
+    """What Langevin steps are for: fewer predictor steps to the same covariance."""
+    plain = draw(VESDE(), "reverse-diffusion", 40)[-1].x.std()
+    corrected = draw(VESDE(), "predictor-corrector", 40, corrections=2)[-1].x.std()
+    assert abs(float(corrected) - STD) < 0.7 * abs(float(plain) - STD)
+
+
+def test_a_langevin_step_is_song_et_als_formula():
+    x, eps = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(7))
+    a, sigma, snr = torch.tensor(0.9), torch.tensor(0.5), 0.16
+    found = samplers.langevin(x, eps, a, sigma, snr, torch.Generator().manual_seed(7))
+    g = -eps / sigma
+    size = 2 * 0.81 * (snr * z.norm(dim=1).mean() / g.norm(dim=1).mean()) ** 2
+    torch.testing.assert_close(found, x + size * g + (2 * size) ** 0.5 * z)
 
 
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_both_posterior_variances(variance):
-    x = draw(VPSDE(), "ddpm", 500, variance=variance)[-1].x
-    assert float(x.std()) == pytest.approx(STD, rel=0.05)
+def test_both_posterior_variances(monkeypatch, variance):
+    model = Gaussian.random(VPSDE(), 2, seed=1)
+    coarse, fine = (
+        moment_error(monkeypatch, model, "ddpm", n, variance=variance) for n in (100, 200)
+    )
+    assert 1.6 < coarse / fine < 2.4
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "probability-flow"])
-def test_deterministic_error_falls_with_first_order(sampler):
-    process = VPSDE()
-    model = GaussianModel(process, MEAN, STD)
-    x_T = torch.randn(64, 1, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("sampler", ["euler-maruyama", "reverse-diffusion"])
+@pytest.mark.parametrize("process", [VPSDE(), SubVPSDE()], ids=str)
+def test_weak_error_falls_with_first_order(monkeypatch, process, sampler):
+    model = Gaussian.random(process, 2, seed=1)
+    coarse, fine = (
+        moment_error(monkeypatch, model, sampler, n, spacing="quadratic") for n in (80, 160)
+    )
+    assert 1.6 < coarse / fine < 2.6
 
-    def end(steps):
-        return list(sample(model, process, x_T, sampler, steps))[-1].x
 
-    fine = end(12_800)
-    coarse, finer = ((end(n) - fine).abs().mean() for n in (200, 400))
-    assert 1.6 < float(coarse / finer) < 2.5
+@pytest.mark.parametrize(
+    ("sampler", "name", "spacing", "order"),
+    [
+        ("ddim", "vp", "time", 1),
+        ("ddim", "flow", "time", 1),
+        ("probability-flow", "vp", "time", 1),
+        ("probability-flow", "cosine", "time", 1),
+        ("heun", "vp", "quadratic", 2),
+        ("heun", "flow", "time", 2),
+        ("heun", "cosine", "time", 2),
+        ("heun", "ve", "time", 2),
+        ("dpm-solver++", "vp", "quadratic", 2),
+        ("dpm-solver++", "flow", "log-snr", 2),
+        ("dpm-solver++", "ve", "time", 2),
+    ],
+)
+def test_deterministic_error_falls_with_the_samplers_order(sampler, name, spacing, order):
+    """Against the closed form of the path, from a state of the model's own p_1."""
+    process = PROCESSES[name](**({"sigma_min": 1e-3} if name == "ve" else {}))
+    model = GaussianPredictor.random(process, 2, seed=1)
+    x_T = model.flow(model.draw(32), 0.0, 1.0)
+    wanted = model.flow(x_T, 1.0, 0.0)
+    errors = []
+    for n in (60, 120):
+        *_, last = sample(model, process, x_T, sampler, n, spacing=spacing)
+        errors.append(float((last.x - wanted).norm()))
+    assert 0.8 * 2**order < errors[0] / errors[1] < 1.35 * 2**order
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_rk45_follows_the_closed_form_at_every_frame(name):
+    process = PROCESSES[name]()
+    model = GaussianPredictor.random(process, 2, seed=1)
+    x_T = model.flow(model.draw(16), process.earliest, 1.0)
+    frames = list(sample(model, process, x_T, "rk45", 8, tolerance=1e-6))
+    for frame in frames[1:-1]:
+        exact = model.flow(x_T, 1.0, frame.t)
+        assert float((frame.x - exact).abs().max()) < 2e-3 * process.prior_std
+    assert float((frames[-1].x - model.flow(x_T, 1.0, 0.0)).abs().max()) < 4e-3
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun", "dpm-solver++", "ddpm", "edm-heun"])
+@pytest.mark.parametrize("name", PROCESSES)
+def test_data_of_one_point_is_found_in_few_steps(sampler, name):
+    """Where x0 is constant and eps along the path too, these samplers are exact at any step."""
+    process, point = PROCESSES[name](), 0.3
+
+    def model(x, t):
+        alpha, sigma = (spread(v, x) for v in process.marginal(t))
+        return (x - alpha * point) / sigma
+
+    x_T = process.prior_sample((5, 2), torch.Generator().manual_seed(0)).double()
+    *_, last = sample(model, process, x_T, sampler, 3)
+    torch.testing.assert_close(last.x, torch.full_like(x_T, point), rtol=0, atol=1e-5)
 
 
 def test_frames_count_and_report_evaluations():
@@ -53,16 +167,94 @@ def test_frames_count_and_report_evaluations():
     assert torch.equal(frames[-1].x, frames[-1].x0)
 
 
-def test_same_seed_same_bits():
-    first, second = (draw(VPSDE(), "euler-maruyama", 20)[-1].x for _ in range(2))
-    assert torch.equal(first, second)
+@pytest.mark.parametrize(
+    ("sampler", "process", "nfe"),
+    [
+        ("ddpm", VESDE(), 10),
+        ("euler-maruyama", VPSDE(), 10),
+        ("euler-maruyama", VESDE(), 11),
+        ("predictor-corrector", VPSDE(), 20),
+        ("probability-flow", VESDE(), 11),
+        ("heun", VPSDE(), 19),
+        ("dpm-solver++", VPSDE(), 10),
+    ],
+)
+def test_cost_of_ten_steps(sampler, process, nfe):
+    assert draw(process, sampler, 10, 4)[-1].nfe == nfe
 
 
-@pytest.mark.parametrize("process", [CosinePath(), RectifiedFlow()], ids=str)
-@pytest.mark.parametrize("sampler", ["euler-maruyama", "probability-flow"])
-def test_infinite_drift_is_refused_by_name(process, sampler):
-    with pytest.raises(Problem, match=sampler):
-        draw(process, sampler, 10)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(list(SAMPLERS)),
+    st.sampled_from(list(PROCESSES)),
+    st.sampled_from(["time", "quadratic", "log-snr", "karras"]),
+    st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    st.integers(1, 12),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.integers(0, 2**31),
+)
+def test_any_sampler_on_any_process(sampler, name, spacing, shape, steps, dtype, seed):
+    process = PROCESSES[name]()
+    exact = GaussianModel(process, MEAN, STD)
+    calls = 0
+
+    def model(x, t):
+        nonlocal calls
+        calls += 1
+        assert x.shape == tuple(shape)
+        assert t.shape == (shape[0],)
+        assert t.dtype == dtype
+        return exact(x, t)
+
+    x_T = process.prior_sample(tuple(shape), torch.Generator().manual_seed(seed)).to(dtype)
+
+    def frames():
+        generator = torch.Generator().manual_seed(seed)
+        return list(sample(model, process, x_T, sampler, steps, generator, spacing=spacing))
+
+    times = process.times(steps, 1.0 if process.finite else 0.999, spacing)
+    f, _ = process.coefficients(times[:1].double())
+    if sampler == "euler-maruyama" and float(-f * (times[0] - times[1])) > 10:
+        with pytest.raises(Problem, match="euler-maruyama"):
+            frames()
+        return
+    found = frames()
+    assert [f.index for f in found] == list(range(steps + 1))
+    assert found[-1].nfe == calls
+    assert found[-1].t == 0
+    for frame in found:
+        assert frame.x.shape == frame.x0.shape == x_T.shape
+        assert frame.x.dtype == frame.x0.dtype == dtype
+        assert bool(frame.x.isfinite().all())
+    assert torch.equal(found[0].x, x_T) or sampler == "edm-heun"
+    assert torch.equal(found[-1].x, found[-1].x0)
+    assert torch.equal(found[-1].x, frames()[-1].x)
+
+
+@pytest.mark.parametrize("process", [CosinePath(), RectifiedFlow(), DDPM.cosine(1000)], ids=str)
+def test_infinite_drift_is_refused_by_name(process):
+    with pytest.raises(Problem, match="euler-maruyama"):
+        draw(process, "euler-maruyama", 10)
+    assert bool(draw(process, "euler-maruyama", 50, start=0.8)[-1].x.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "words"),
+    [
+        ("nonsense", {}, "no sampler 'nonsense'"),
+        ("ddim", {"churn": 1.0}, "no option 'churn'; it takes eta"),
+        ("heun", {"eta": 1.0}, "takes none"),
+        ("ddim", {"eta": 1.5}, "eta"),
+        ("ddpm", {"variance": "middle"}, "middle"),
+        ("ddpm", {"spacing": "odd"}, "'odd'"),
+        ("edm-heun", {"churn": -1.0}, "churn"),
+        ("predictor-corrector", {"snr": 0.0}, "snr"),
+        ("rk45", {"tolerance": 0.0}, "tolerance"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(sampler, options, words):
+    with pytest.raises(Problem, match=words):
+        draw(VPSDE(), sampler, 5, 4, **options)
 
 
 def test_more_steps_than_the_chain_has_is_refused():
@@ -70,35 +262,55 @@ def test_more_steps_than_the_chain_has_is_refused():
         draw(DDPM.linear(300), "ddpm", 301)
 
 
-def test_noise_path_ends_on_the_marginal():
-    process = DDPM.linear(300)
+def test_a_model_that_is_not_finite_stops_rk45_with_a_problem():
+    x = torch.zeros(2, 2)
+    with pytest.raises(Problem, match="not smooth"):
+        list(sample(lambda x, t: x * float("nan"), VPSDE(), x, "rk45", 5))
+
+
+@pytest.mark.parametrize("process", [DDPM.linear(300), VESDE()], ids=str)
+def test_noise_path_ends_on_the_marginal(process):
     x0 = torch.full((4000, 1), 1.0)
     times = process.times(60).flip(0)
-    *_, last = noise_path(process, x0, times, torch.Generator().manual_seed(0))
-    alpha, sigma = process.marginal(torch.ones(1))
-    assert float(last.x.mean()) == pytest.approx(float(alpha), abs=0.05)
-    assert float(last.x.std()) == pytest.approx(float(sigma), rel=0.05)
+    for frame in noise_path(process, x0, times, torch.Generator().manual_seed(0)):
+        alpha, sigma = process.marginal(torch.tensor([frame.t]))
+        assert float(frame.x.mean()) == pytest.approx(float(alpha), abs=0.08 * float(sigma) + 1e-6)
+        assert float(frame.x.std()) == pytest.approx(float(sigma), rel=0.06, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["ddpm", "ddim"])
-def test_steps_equal_those_of_diffusers(kind):
+def scheduler_of(kind, process):
     diffusers = pytest.importorskip("diffusers", reason="install the extra 'test'")
     betas = {"num_train_timesteps": 100, "beta_start": 1e-4, "beta_end": 0.02}
-    process = DDPM.linear(100)
-    model = GaussianModel(process, MEAN, STD)
-    x = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(3)).double()
     if kind == "ddpm":
-        scheduler = diffusers.DDPMScheduler(**betas, clip_sample=False)
+        scheduler = diffusers.DDPMScheduler(**betas, clip_sample=False, timestep_spacing="trailing")
+    elif kind == "ddim":
+        scheduler = diffusers.DDIMScheduler(
+            **betas, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
+        )
     else:
-        scheduler = diffusers.DDIMScheduler(**betas, clip_sample=False, set_alpha_to_one=True)
+        scheduler = diffusers.DPMSolverMultistepScheduler(
+            **betas, final_sigmas_type="zero", timestep_spacing="trailing"
+        )
     # Its own float32 table of 1 - alpha-bar loses three digits near t = 0.
     scheduler.betas, scheduler.alphas = process.betas, 1 - process.betas
     scheduler.alphas_cumprod = process.alpha_bars[1:]
-    scheduler.set_timesteps(100)
-    ours = list(sample(model, process, x, kind, 100, torch.Generator().manual_seed(5)))
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [(kind, steps) for kind in ("ddpm", "ddim", "dpm-solver++") for steps in (20, 100)],
+)
+def test_steps_equal_those_of_diffusers(kind, steps):
+    process = DDPM.linear(100)
+    scheduler = scheduler_of(kind, process)
+    model = GaussianModel(process, MEAN, STD)
+    x = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(3)).double()
+    scheduler.set_timesteps(steps)
+    ours = list(sample(model, process, x, kind, steps, torch.Generator().manual_seed(5)))
     generator = torch.Generator().manual_seed(5)
     for frame, i in zip(ours, scheduler.timesteps, strict=False):
-        assert torch.allclose(frame.x, x, atol=1e-5)
+        torch.testing.assert_close(frame.x, x, rtol=0, atol=1e-5)
         t = torch.full((4,), (int(i) + 1) / 100, dtype=torch.float64)
         x = scheduler.step(model(x, t), i, x, generator=generator).prev_sample
-    assert torch.allclose(ours[-1].x, x, atol=1e-5)
+    torch.testing.assert_close(ours[-1].x, x, rtol=0, atol=1e-5)

@@ -41,14 +41,33 @@ def predict(model: Model, process: Process, x: Tensor, t: Tensor) -> Prediction:
     """
     if hasattr(model, "predict"):
         return model.predict(x, t)
-    eps = model(x, t)
-    alpha, sigma = (spread(value, x) for value in process.marginal(t))
-    if bool((alpha == 0).any()):
-        raise Problem(
-            "At t = 1 this process has no signal left (alpha = 0), where a model of eps cannot "
-            "tell x0. Start below t = 1, or use a network that predicts x0 or v."
-        )
-    return Prediction((x - sigma * eps) / alpha, eps)
+    return from_output("eps", process, x, model(x, t), t)
+
+
+def latest_time(model: Model, process: Process) -> float:
+    """The latest t at which the model tells x0: 1, or just below where eps cannot (alpha(1) = 0).
+
+    At t = 0.999 the prior and q(x_t) are alike to about alpha = 1e-3.
+    """
+    knows = getattr(model, "prediction", "v") in ("x0", "v") and hasattr(model, "predict")
+    return 1.0 if process.finite or knows else 0.999
+
+
+class Beliefs:
+    """A model's x0 and eps at x (B, …), t one time or (B,); counts what it is asked.
+
+    `nfe` is the number of evaluations so far: each is one pass of the network (of twice the batch
+    under guidance).
+    """
+
+    def __init__(self, model: Model, process: Process) -> None:
+        self.model, self.process = model, process
+        self.nfe = 0
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Prediction:
+        self.nfe += 1
+        times = torch.as_tensor(t).to(x).expand(len(x))
+        return predict(self.model, self.process, x, times)
 
 
 def score(eps: Tensor, sigma: Tensor) -> Tensor:
@@ -75,7 +94,10 @@ def target(kind: str, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> T
 
 
 def from_output(kind: str, process: Process, x: Tensor, output: Tensor, t: Tensor) -> Prediction:
-    """x0 and eps from a network's answer of that prediction kind at x, t. Inverts `target`."""
+    """x0 and eps from a network's answer of that prediction kind at x, t. Inverts `target`.
+
+    Raises Problem where alpha = 0 and the kind is eps or score.
+    """
     alpha, sigma = (spread(value, x) for value in process.marginal(t))
     if kind == "v":
         norm = (alpha**2 + sigma**2).sqrt()
@@ -83,6 +105,11 @@ def from_output(kind: str, process: Process, x: Tensor, output: Tensor, t: Tenso
         return Prediction(a * y - s * output, s * y + a * output)
     if kind == "x0":
         return Prediction(output, (x - alpha * output) / sigma)
+    if bool((alpha == 0).any()):
+        raise Problem(
+            "At t = 1 this process has no signal left (alpha = 0), where a model of eps cannot "
+            "tell x0. Start below t = 1, or use a network that predicts x0 or v."
+        )
     eps = -output if kind == "score" else output
     return Prediction((x - sigma * eps) / alpha, eps)
 

@@ -2,19 +2,57 @@
 
 Images are bytes; a density over the continuous stand-in x = (byte + u)/127.5 - 1 turns into bits
 by bits/dim = -log p(x) / (D ln 2) - log2(2/255)  (trainer.images.dequantise).
+
+`bits_per_dim`, `log_likelihood` and `variational_bound` give the value for each image;
+`exact_bits`, `exact_nats` and `bound_bits` the same with its random error and cost.
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from scipy.integrate import RK45
 from torch import Tensor
 
-from trainer.denoiser import Model, predict, score
+from trainer import ode
+from trainer.denoiser import Beliefs, Model, latest_time
 from trainer.images import LEVEL, dequantise, to_signed
+from trainer.problems import Problem
 from trainer.processes import DDPM, Process, spread
 
-LEAST_TIME = 1e-4
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value for each image, (B,), and its standard error, (B,).
+
+    The error is 0 where nothing is random, and nan where one draw cannot tell. `nfe` is the number
+    of network evaluations, each of the whole batch.
+    """
+
+    value: Tensor
+    error: Tensor
+    nfe: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the chain's bound, bits/dim for each image (B,).
+
+    index T is L_T, the prior's; T - 1 … 1 are the transitions' L_{t-1} of equation 5 of Ho et al.;
+    0 is L_0, the decoder's.
+    """
+
+    index: int
+    bits: Tensor
+    nfe: int
+
+
+def _from_draws(draws: list[Tensor], nfe: int) -> Estimate:
+    """The mean of independent estimates, each (B,)."""
+    values = torch.stack(draws)
+    error = values.std(0) / len(draws) ** 0.5 if len(draws) > 1 else values[0] * math.nan
+    return Estimate(values.mean(0), error, nfe)
 
 
 def decoder_nats(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -22,14 +60,18 @@ def decoder_nats(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
     x0, mean (B, …) in [-1, 1]; std (B,). The bins at the ends reach to infinity.
     """
-    normal = torch.distributions.Normal(0.0, 1.0)
     scale = spread(std, x0).double()
     centre, mean = x0.double(), mean.double()
-    above = normal.cdf((centre + LEVEL / 2 - mean) / scale)
-    below = normal.cdf((centre - LEVEL / 2 - mean) / scale)
-    above = torch.where(centre > 1 - LEVEL / 4, torch.ones_like(above), above)
-    below = torch.where(centre < -1 + LEVEL / 4, torch.zeros_like(below), below)
-    return -(above - below).clamp_min(1e-12).log().flatten(1).sum(1).to(x0.dtype)
+    above = (centre + LEVEL / 2 - mean) / scale
+    below = (centre - LEVEL / 2 - mean) / scale
+    above = above.masked_fill(centre > 1 - LEVEL / 4, math.inf)
+    below = below.masked_fill(centre < -1 + LEVEL / 4, -math.inf)
+    # Φ(above) - Φ(below) in the lower tail, where its logarithm keeps its digits far out.
+    flip = above + below > 0
+    above, below = torch.where(flip, -below, above), torch.where(flip, -above, below)
+    most, least = torch.special.log_ndtr(above), torch.special.log_ndtr(below)
+    logs = most + torch.log1p(-torch.exp(least - most))
+    return -logs.flatten(1).sum(1).to(x0.dtype)
 
 
 def prior_nats(process: Process, x0: Tensor) -> Tensor:
@@ -42,7 +84,90 @@ def prior_nats(process: Process, x0: Tensor) -> Tensor:
     return 0.5 * (squares / std**2 + dims * (sigma**2 / std**2 - 1 - 2 * (sigma / std).log()))
 
 
+def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+
+
+def _reconstruction(
+    believe: Beliefs, process: Process, x0: Tensor, t: Tensor, generator: torch.Generator
+) -> Tensor:
+    """L_0 in nats (B,): bytes decoded around the model's x0 at t (1,), from one draw of x_t."""
+    z = process.diffuse(x0, t, _noise(x0, generator))
+    alpha, sigma = process.marginal(t)
+    return decoder_nats(x0, believe(z, t).x0, (sigma / alpha).expand(len(x0)))
+
+
 @torch.no_grad()
+def bound_terms(
+    model: Model,
+    process: Process,
+    images: Tensor,
+    generator: torch.Generator,
+    variance: str = "small",
+) -> Iterator[Term]:
+    """Every term of a chain's variational bound, from L_T down to L_0 (Ho et al. 2020, equation 5).
+
+    images uint8 (B, C, H, W). Each term but L_T takes one draw of noise and one evaluation.
+    `variance`: the reverse transitions' is the posterior's, "small", or beta, "large". L_0 decodes
+    around the model's x0 with the variance of x_1 / alpha_1. Raises Problem for a process without
+    a chain.
+    """
+    if not isinstance(process, DDPM):
+        raise Problem("Only a DDPM chain has a bound of terms; use variational_bound for an SDE.")
+    if variance not in ("small", "large"):
+        raise Problem(f"DDPM's variance is 'small' or 'large', not '{variance}'.")
+    x0 = to_signed(images)
+    bits = x0[0].numel() * math.log(2)
+    believe = Beliefs(model, process)
+    yield Term(process.steps, prior_nats(process, x0) / bits, 0)
+    for i in range(process.steps, 1, -1):
+        t = torch.tensor([i / process.steps]).to(x0)
+        nats = _transition_nats(believe, process, x0, t, generator, variance)
+        yield Term(i - 1, nats / bits, believe.nfe)
+    first = torch.tensor([1 / process.steps]).to(x0)
+    last = _reconstruction(believe, process, x0, first, generator)
+    yield Term(0, last / bits, believe.nfe)
+
+
+def _transition_nats(
+    believe: Beliefs,
+    process: DDPM,
+    x0: Tensor,
+    t: Tensor,
+    generator: torch.Generator,
+    variance: str = "small",
+) -> Tensor:
+    """KL(q(x_{t-1} | x_t, x0) || p(x_{t-1} | x_t)) in nats (B,), from one draw of x_t.
+
+    With the posterior's variance it is (SNR(t-1) - SNR(t)) |x0 - guess|² / 2; with beta's, that
+    times the ratio r of the two variances, and D (r - 1 - log r) / 2 for their difference.
+    """
+    s = (t * process.steps - 1) / process.steps
+    x = process.diffuse(x0, t, _noise(x0, generator))
+    weight = 0.5 * (process.log_snr(s).exp() - process.log_snr(t).exp())
+    error = (x0 - believe(x, t).x0).flatten(1).square().sum(1)
+    if variance == "small":
+        return weight * error
+    ratio = (process.marginal(s)[1] / process.marginal(t)[1]) ** 2
+    return ratio * weight * error + 0.5 * x0[0].numel() * (ratio - 1 - ratio.log())
+
+
+def bound_bits(
+    model: Model,
+    process: Process,
+    images: Tensor,
+    generator: torch.Generator,
+    evaluations: int = 16,
+    draws: int = 1,
+) -> Estimate:
+    """`variational_bound` from several independent draws, with the standard error of their mean."""
+    if draws < 1 or evaluations < 1:
+        raise Problem("A bound needs at least 1 draw of at least 1 evaluation.")
+    believe = Beliefs(model, process)
+    found = [_bound(believe, images, generator, evaluations) for _ in range(draws)]
+    return _from_draws(found, believe.nfe)
+
+
 def variational_bound(
     model: Model,
     process: Process,
@@ -55,44 +180,107 @@ def variational_bound(
     For DDPM: L_T + sum L_{t-1} + L_0 (Ho et al. 2020, equation 5; posterior variance), the sum
     estimated from `evaluations` timesteps spread evenly over 2…T with a random offset per image;
     with evaluations >= T - 1 every timestep is taken. For an SDE: the continuous-time bound
-    (Kingma et al. 2021, equation 17), times spread evenly in log-SNR from t = 1e-4 to 1.
+    (Kingma et al. 2021, equation 17), times spread evenly in log-SNR from t = 1e-4 (0 for VE) to 1.
     """
+    return bound_bits(model, process, images, generator, evaluations).value
+
+
+@torch.no_grad()
+def _bound(
+    believe: Beliefs, images: Tensor, generator: torch.Generator, evaluations: int
+) -> Tensor:
+    process = believe.process
     x0 = to_signed(images)
-    dims = x0[0].numel()
     total = prior_nats(process, x0)
     offset = torch.rand(len(x0), generator=generator, device=generator.device).to(x0.device)
-
-    def noise() -> Tensor:
-        return torch.randn(x0.shape, generator=generator, device=generator.device).to(x0.device)
-
     if isinstance(process, DDPM):
         count = min(evaluations, process.steps - 1)
         for k in range(count):
             jitter = offset if count < process.steps - 1 else torch.full_like(offset, 0.5)
             place = (k + jitter) / count * (process.steps - 1)
-            i = 2 + place.floor().clamp_max(process.steps - 2)
-            t, s = i / process.steps, (i - 1) / process.steps
-            eps = noise()
-            guess = predict(model, process, process.diffuse(x0, t, eps), t).x0
-            weight = 0.5 * (process.log_snr(s).exp() - process.log_snr(t).exp())
-            error = (x0 - guess).flatten(1).square().sum(1)
-            total = total + weight * error * (process.steps - 1) / count
-        first = torch.full((len(x0),), 1 / process.steps, device=x0.device)
+            t = (2 + place.floor().clamp_max(process.steps - 2)) / process.steps
+            nats = _transition_nats(believe, process, x0, t, generator)
+            total = total + nats * (process.steps - 1) / count
+        first = torch.full((1,), 1 / process.steps, device=x0.device)
     else:
-        first = torch.full((len(x0),), LEAST_TIME, device=x0.device)
+        first = torch.full((1,), least_time(process), device=x0.device)
         most = process.log_snr(first)
         # Where alpha(1) = 0 the log-SNR has no lower end; below -12 nothing is left to count.
         least = process.log_snr(torch.ones_like(first)).clamp_min(-12.0)
         for k in range(evaluations):
             t = process.time_at(most + (least - most) * (k + offset) / evaluations)
-            eps = noise()
-            guess = predict(model, process, process.diffuse(x0, t, eps), t).eps
+            eps = _noise(x0, generator)
+            guess = believe(process.diffuse(x0, t, eps), t).eps
             error = (eps - guess).flatten(1).square().sum(1)
             total = total + 0.5 * (most - least) * error / evaluations
-    z = process.diffuse(x0, first, noise())
-    alpha, sigma = process.marginal(first)
-    total = total + decoder_nats(x0, predict(model, process, z, first).x0, sigma / alpha)
-    return total / (dims * math.log(2))
+    total = total + _reconstruction(believe, process, x0, first, generator)
+    return total / (x0[0].numel() * math.log(2))
+
+
+def least_time(process: Process) -> float:
+    """Where likelihood takes the data to be: t = 0 for VE, whose sigma(0) > 0, else 1e-4.
+
+    (A tenth of the first timestep for a chain.) At sigma = 0 there is no score.
+    """
+    noisy = bool(process.marginal(torch.zeros(1))[1] > 0)
+    return 0.0 if noisy else process.earliest / 10
+
+
+def exact_nats(
+    model: Model,
+    process: Process,
+    x: Tensor,
+    generator: torch.Generator | None = None,
+    tolerance: float = 1e-5,
+    exact_trace: bool = False,
+    probes: int = 1,
+) -> Estimate:
+    """log p(x) in nats (B,) of continuous x (B, …), by the probability-flow ODE.
+
+    Song et al. 2021, equation 39: log p_0(x) = log p_1(x_1) + the integral of the divergence of
+    dx/dt, from `least_time` to 1 (0.999 where only x0 could start), by adaptive RK45. The
+    divergence is Hutchinson's estimate with `probes` Rademacher vectors (Grathwohl et al. 2019),
+    whose scatter gives the error, or exact, dimension by dimension. Each solver's evaluation is one
+    pass forward, and one backward a probe.
+    """
+    if probes < 1:
+        raise Problem("Hutchinson's estimate needs at least 1 probe.")
+    generator = generator or torch.Generator(x.device).manual_seed(0)
+    shape, batch, dims = x.shape, len(x), x[0].numel()
+    vectors = torch.eye(dims).to(x).view(dims, 1, *shape[1:]).expand(dims, *shape)
+    if not exact_trace:
+        signs = torch.randint(0, 2, (probes, *shape), generator=generator, device=generator.device)
+        vectors = signs.to(x) * 2 - 1
+    believe = Beliefs(model, process)
+
+    def slope(time: float, joined: np.ndarray) -> np.ndarray:
+        state = torch.from_numpy(joined[: x.numel()]).to(x).view(shape)
+        now = torch.tensor([time]).to(x)
+        with torch.enable_grad():
+            state.requires_grad_(True)
+            velocity = ode.velocity(process, believe(state, now), now)
+            products = []
+            for k, vector in enumerate(vectors):
+                (product,) = torch.autograd.grad(
+                    (velocity * vector).sum(), state, retain_graph=k < len(vectors) - 1
+                )
+                products.append((product * vector).flatten(1).sum(1))
+        divergence = torch.stack(products)
+        if exact_trace:
+            divergence = divergence.sum(0, keepdim=True)
+        both = torch.cat([velocity.detach().flatten(), divergence.flatten()])
+        return both.double().cpu().numpy()
+
+    rows = 1 if exact_trace else probes
+    end = np.concatenate([x.detach().flatten().double().cpu().numpy(), np.zeros(rows * batch)])
+    start, stop = least_time(process), latest_time(model, process)
+    for _, after, between in ode.solve(slope, start, stop, end, tolerance):
+        end = between(after)
+    solved = torch.from_numpy(end).to(x)
+    nats = process.prior_logp(solved[: x.numel()].view(shape)) + solved[x.numel() :].view(-1, batch)
+    if exact_trace:
+        return Estimate(nats[0], torch.zeros_like(nats[0]), believe.nfe)
+    return _from_draws(list(nats), believe.nfe)
 
 
 def log_likelihood(
@@ -103,44 +291,34 @@ def log_likelihood(
     tolerance: float = 1e-5,
     exact_trace: bool = False,
 ) -> Tensor:
-    """log p(x) in nats (B,) of continuous x (B, …), by the probability-flow ODE.
+    """log p(x) in nats (B,) of continuous x (B, …): the value of `exact_nats`, with one probe."""
+    return exact_nats(model, process, x, generator, tolerance, exact_trace).value
 
-    Song et al. 2021, equation 39: log p_0(x) = log p_1(x_1) + the integral of the divergence of
-    f x - g² score / 2, from t = 1e-4 to 1, by adaptive RK45. The divergence is Hutchinson's
-    estimate with one Rademacher vector (Grathwohl et al. 2019), or exact, dimension by dimension.
+
+def exact_bits(
+    model: Model,
+    process: Process,
+    images: Tensor,
+    generator: torch.Generator | None = None,
+    tolerance: float = 1e-5,
+    draws: int = 1,
+    exact_trace: bool = False,
+) -> Estimate:
+    """Exact bits/dim (B,) of 8-bit images (B, C, H, W), with uniform dequantisation.
+
+    Up to the ODE's tolerance. Each of `draws` dequantises anew, with its own probe: their scatter
+    gives the error.
     """
-    generator = generator or torch.Generator(x.device).manual_seed(0)
-    shape, batch = x.shape, len(x)
-    probe = torch.randint(0, 2, shape, generator=generator, device=generator.device).to(x) * 2 - 1
-
-    def flow(state: Tensor, t: Tensor) -> Tensor:
-        drift, g = process.sde(state, t)
-        return drift - 0.5 * spread(g**2, state) * score(model(state, t), process.marginal(t)[1])
-
-    def slope(time: float, joined):
-        state = torch.from_numpy(joined[: x.numel()]).to(x).view(shape)
-        t = torch.full((batch,), time, dtype=x.dtype, device=x.device)
-        with torch.enable_grad():
-            state.requires_grad_(True)
-            velocity = flow(state, t)
-            if exact_trace:
-                flat = velocity.flatten(1)
-                divergence = torch.zeros(batch, dtype=x.dtype, device=x.device)
-                for d in range(flat.shape[1]):
-                    (row,) = torch.autograd.grad(flat[:, d].sum(), state, retain_graph=True)
-                    divergence = divergence + row.flatten(1)[:, d]
-            else:
-                (product,) = torch.autograd.grad((velocity * probe).sum(), state)
-                divergence = (product * probe).flatten(1).sum(1)
-        both = torch.cat([velocity.detach().flatten(), divergence.detach()])
-        return both.double().cpu().numpy()
-
-    start = torch.cat([x.flatten(), torch.zeros(batch).to(x)]).double().cpu().numpy()
-    solver = RK45(slope, LEAST_TIME, start, 1.0, rtol=tolerance, atol=tolerance)
-    while solver.status == "running":
-        solver.step()
-    end = torch.from_numpy(solver.y).to(x)
-    return process.prior_logp(end[: x.numel()].view(shape)) + end[x.numel() :]
+    if draws < 1:
+        raise Problem("A likelihood needs at least 1 draw.")
+    generator = generator or torch.Generator(images.device).manual_seed(0)
+    found, nfe = [], 0
+    for _ in range(draws):
+        x = dequantise(images, generator)
+        once = exact_nats(model, process, x, generator, tolerance, exact_trace)
+        found.append(-once.value / (x[0].numel() * math.log(2)) - math.log2(LEVEL))
+        nfe += once.nfe
+    return _from_draws(found, nfe)
 
 
 def bits_per_dim(
@@ -150,11 +328,5 @@ def bits_per_dim(
     generator: torch.Generator | None = None,
     tolerance: float = 1e-5,
 ) -> Tensor:
-    """Exact bits/dim (B,) of 8-bit images (B, C, H, W), with uniform dequantisation.
-
-    Up to the ODE's tolerance, and Hutchinson's and the dequantisation's randomness.
-    """
-    generator = generator or torch.Generator(images.device).manual_seed(0)
-    x = dequantise(images, generator)
-    nats = log_likelihood(model, process, x, generator, tolerance)
-    return -nats / (x[0].numel() * math.log(2)) - math.log2(LEVEL)
+    """Exact bits/dim (B,) of 8-bit images (B, C, H, W): the value of `exact_bits`, of one draw."""
+    return exact_bits(model, process, images, generator, tolerance).value

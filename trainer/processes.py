@@ -17,6 +17,8 @@ from torch import Tensor
 
 from trainer.problems import Problem
 
+SPACINGS = ("time", "quadratic", "log-snr", "karras")
+
 
 def spread(values: Tensor, x: Tensor) -> Tensor:
     """Shape per-sample `values` (B,) so that they broadcast over x (B, …)."""
@@ -28,10 +30,13 @@ class Process(ABC):
 
     `prior_std` is the standard deviation of the Gaussian that reverse sampling starts from.
     `finite` says whether drift and diffusion are finite at t = 1 (they are not where alpha(1) = 0).
+    `earliest` is the earliest time that networks learn: the ODE's solvers end there, and jump to
+    the data by the model's x0.
     """
 
     prior_std: float = 1.0
     finite: bool = True
+    earliest: float = 1e-3
 
     @abstractmethod
     def marginal(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,6 +45,16 @@ class Process(ABC):
     @abstractmethod
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(f, g²) of dx = f x dt + g dw, both (B,)."""
+
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(d alpha / dt, d sigma / dt), both (B,), at t > 0.
+
+        Along the probability-flow ODE dx/dt = alpha' x0 + sigma' eps (Song et al. 2021, equation
+        13, with the score written as x0 and eps), which stays finite where alpha(1) = 0.
+        """
+        alpha, sigma = self.marginal(t)
+        f, g2 = self.coefficients(t)
+        return f * alpha, f * sigma + g2 / (2 * sigma)
 
     def sde(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Forward SDE at x (B, …), t (B,): drift f(t)·x, like x, and diffusion g(t), (B,)."""
@@ -51,10 +66,19 @@ class Process(ABC):
         alpha, sigma = self.marginal(t)
         return 2 * (alpha.log() - sigma.log())
 
+    @property
+    def terminal_snr(self) -> float:
+        """alpha(1)² / sigma(1)²: the signal left where sampling starts from pure noise.
+
+        Above about 1e-3 the prior visibly differs from q(x_1) (Lin et al. 2023, arXiv:2305.08891).
+        """
+        alpha, sigma = self.marginal(torch.ones(1, dtype=torch.float64))
+        return float((alpha / sigma) ** 2)
+
     def time_at(self, log_snr: Tensor) -> Tensor:
         """The t (B,) in [0, 1] at which log-SNR takes the given values, by bisection."""
         low, high = torch.zeros_like(log_snr), torch.ones_like(log_snr)
-        for _ in range(60 if log_snr.dtype == torch.float64 else 30):
+        for _ in range(45 if log_snr.dtype == torch.float64 else 30):
             middle = (low + high) / 2
             noisier = self.log_snr(middle) < log_snr
             low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
@@ -95,13 +119,35 @@ class Process(ABC):
         constant = flat.shape[1] * (math.log(2 * math.pi) / 2 + math.log(self.prior_std))
         return -0.5 * flat.square().sum(1) - constant
 
-    def times(self, steps: int, start: float = 1.0) -> Tensor:
-        """The times of a sampler with `steps` updates: (steps + 1,), from `start` down to 0."""
+    def times(self, steps: int, start: float = 1.0, spacing: str = "time") -> Tensor:
+        """The times of a sampler with `steps` updates: (steps + 1,), from `start` down to 0.
+
+        `spacing`: "time" is even in t; "quadratic" even in sqrt(t) (Song, Meng and Ermon 2021,
+        appendix D.2); "log-snr" even in log-SNR (Lu et al. 2022, arXiv:2206.00927); "karras" even
+        in (sigma / alpha)^(1/7) (Karras et al. 2022, arXiv:2206.00364, equation 5). The last two
+        end at t = `earliest`, then 0.
+        """
         if steps < 1:
             raise Problem("A sampler needs at least 1 step.")
         if not 0 < start <= 1:
             raise Problem(f"Sampling starts at a time in (0, 1], not at {start:g}.")
-        return torch.linspace(start, 0, steps + 1)
+        if spacing not in SPACINGS:
+            raise Problem(f"Times are spaced by one of {', '.join(SPACINGS)}, not by '{spacing}'.")
+        left = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+        if spacing in ("time", "quadratic"):
+            return (start * (left if spacing == "time" else left**2)).float()
+        ends = torch.tensor([start, min(self.earliest, start / steps)], dtype=torch.float64)
+        # Where alpha(1) = 0 the first level is infinite; sigma / alpha = 80 is Karras et al.'s.
+        first, last = self.log_snr(ends).clamp_min(-2 * math.log(80))
+        passed = torch.linspace(0, 1, steps, dtype=torch.float64)
+        if spacing == "log-snr":
+            levels = first + (last - first) * passed
+        else:
+            first, last = (-first / 14).exp(), (-last / 14).exp()
+            levels = -14 * (first + (last - first) * passed).log()
+        times = self.time_at(levels)
+        times[0] = start
+        return torch.cat([times, torch.zeros(1).double()]).float()
 
 
 class DDPM(Process):
@@ -118,6 +164,7 @@ class DDPM(Process):
             raise Problem("DDPM's betas must be one list of numbers above 0 and at most 1.")
         self.betas = betas
         self.steps = len(betas)
+        self.earliest = 1 / self.steps
         log_alpha_bars = torch.cat([torch.zeros(1).double(), torch.log1p(-betas).cumsum(0)])
         self.alpha_bars = log_alpha_bars.exp()
         self.finite = bool(self.alpha_bars[-1] > 0)
@@ -177,23 +224,25 @@ class DDPM(Process):
         return 1 - shortfall, (shortfall * (2 - shortfall)).sqrt()
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        f = self.slopes(t)[0] / self.marginal(t)[0]
+        return f, -2 * f
+
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
         table = self._table(t)
         upper, _ = self._locate(t)
         slope = (table[upper - 1] - table[upper]) * self.steps
-        f = slope / self.marginal(t)[0]
-        return f, -2 * f
+        alpha, sigma = self.marginal(t)
+        return slope, -alpha * slope / sigma
 
     def index(self, t: Tensor | float) -> Any:
         """The chain's index i, 0…T, nearest to t."""
         return torch.as_tensor(t * self.steps).round().long()
 
-    def times(self, steps: int, start: float = 1.0) -> Tensor:
-        """Times on the chain's grid where `steps` fits in it, evenly spaced off it otherwise."""
-        even = super().times(steps, start)
-        first = max(1, round(start * self.steps))
-        if steps > first:
-            return even
-        return torch.linspace(first, 0, steps + 1, dtype=torch.float64).round().float() / self.steps
+    def times(self, steps: int, start: float = 1.0, spacing: str = "time") -> Tensor:
+        """Times on the chain's grid where all `steps` fit in it, off it otherwise."""
+        times = super().times(steps, start, spacing)
+        nearest = (times.double() * self.steps).round()
+        return (nearest / self.steps).float() if bool((nearest.diff() < 0).all()) else times
 
 
 class VPSDE(Process):
@@ -268,6 +317,10 @@ class CosinePath(Process):
         f = -(math.pi / 2) * torch.tan(t * (math.pi / 2))
         return f, -2 * f
 
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma = self.marginal(t)
+        return -(math.pi / 2) * sigma, (math.pi / 2) * alpha
+
 
 class RectifiedFlow(Process):
     """The straight line from data to noise: alpha = 1 - t, sigma = t.
@@ -282,6 +335,9 @@ class RectifiedFlow(Process):
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return -1 / (1 - t), 2 * t / (1 - t)
+
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return -torch.ones_like(t), torch.ones_like(t)
 
 
 def zero_terminal_snr_linear(
