@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,6 +74,7 @@ def draw(
         if request.labels:
             labels = [request.labels[place % len(request.labels)] for place in places]
             asked = model.conditioned(torch.tensor(labels, device=device), request.guidance)
+        options: dict[str, Any] = dict(request.options)
         frames = sample(
             asked,
             process,
@@ -81,7 +83,7 @@ def draw(
             request.steps,
             generator,
             request.start if request.start_image is not None else 1.0,
-            **dict(request.options),
+            **options,
         )
         previous = None
         for frame in frames:
