@@ -21,6 +21,8 @@ from trainer.images import LEVEL, dequantise, to_signed
 from trainer.problems import Problem
 from trainer.processes import DDPM, Process, spread
 
+LEAST_TIME = 1e-4  # where likelihood takes the data to be, if sigma(0) = 0: there is no score there
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -218,12 +220,14 @@ def _bound(
 
 
 def least_time(process: Process) -> float:
-    """Where likelihood takes the data to be: t = 0 for VE, whose sigma(0) > 0, else 1e-4.
+    """Where likelihood takes the data to be: t = 0 for VE, whose sigma(0) > 0, else LEAST_TIME.
 
-    (A tenth of the first timestep for a chain.) At sigma = 0 there is no score.
+    For a chain it is a tenth of the first timestep.
     """
+    if isinstance(process, DDPM):
+        return 0.1 / process.steps
     noisy = bool(process.marginal(torch.zeros(1))[1] > 0)
-    return 0.0 if noisy else process.earliest / 10
+    return 0.0 if noisy else LEAST_TIME
 
 
 def exact_nats(
