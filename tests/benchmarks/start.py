@@ -1,8 +1,9 @@
 """How soon the window is there: python -m tests.benchmarks.start [--runs 7] [--json FILE].
 
 Each row is the median over fresh processes, taken in turn so that a busy machine troubles all
-alike. "visible" ends when the real window has been exposed and painted; "ready" ends when the
-worker has torch loaded. The goal: visible within 0.7 of `import torch`.
+alike; CPU seconds say what a quiet machine would need. "visible" ends when the real window has
+been exposed and painted; "ready" ends when the worker has torch loaded. The goal: visible within
+0.7 of `import torch`.
 """
 
 import argparse
@@ -30,37 +31,37 @@ def watch(*_):
     while not (window.windowHandle() and window.windowHandle().isExposed()):
         app.processEvents()
     app.processEvents()
-    facts = {"visible": time.time(), "torch_then": "torch" in sys.modules}
+    facts = {"visible": [time.time(), time.process_time()], "torch_then": "torch" in sys.modules}
     print(json.dumps(facts), flush=True)
     while not window.ready:
         app.processEvents()
         time.sleep(0.002)
-    print(json.dumps({"ready": time.time()}), flush=True)
+    print(json.dumps({"ready": [time.time(), time.process_time()]}), flush=True)
     window.shutdown()
     return 0
 
 QApplication.exec = watch
 sys.exit(main(["--home", sys.argv[1]]))
 """
-TORCH = "import torch, time, json; print(json.dumps({'torch': time.time()}))"
-QT = "import PySide6.QtWidgets, time, json; print(json.dumps({'qt': time.time()}))"
-PYTHON = "import time, json; print(json.dumps({'python': time.time()}))"
+MOMENT = "; import time, json; print(json.dumps({%r: [time.time(), time.process_time()]}))"
+TORCH = "import torch" + MOMENT % "torch"
+QT = "import PySide6.QtWidgets" + MOMENT % "qt"
+PYTHON = "pass" + MOMENT % "python"
 
 
-def measure(code: str, *arguments: str) -> dict[str, float]:
-    """What the code prints, its moments as seconds since the process was asked for."""
+def measure(code: str, *arguments: str) -> dict[str, list[float] | bool]:
+    """What the code prints, each moment as seconds from the process' start, wall and CPU."""
     environment = {**os.environ, "QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")}
     begun = time.time()
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    facts: dict[str, float] = {}
+    facts: dict[str, list[float] | bool] = {}
     for line in done.stdout.splitlines():
-        facts |= json.loads(line)
-    return {
-        name: value - begun if isinstance(value, float) else value for name, value in facts.items()
-    }
+        for name, value in json.loads(line).items():
+            facts[name] = [value[0] - begun, value[1]] if isinstance(value, list) else value
+    return facts
 
 
 def main() -> int:
@@ -69,17 +70,20 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    rows: dict[str, list[float]] = {}
+    rows: dict[str, list[list[float]]] = {}
     torch_first = False
     with tempfile.TemporaryDirectory() as home:
         for round_ in range(arguments.runs + 1):
             for code in (PYTHON, QT, TORCH, WINDOW):
-                facts = measure(code, home)
-                torch_first |= bool(facts.pop("torch_then", False))
-                if round_:  # the first round only fills the disk cache
-                    for name, seconds in facts.items():
-                        rows.setdefault(name, []).append(seconds)
-    medians = {name: statistics.median(seconds) for name, seconds in rows.items()}
+                for name, value in measure(code, home).items():
+                    if not isinstance(value, list):
+                        torch_first |= value
+                    elif round_:  # the first round only fills the disk cache
+                        rows.setdefault(name, []).append(value)
+    medians = {
+        name: [statistics.median(column) for column in zip(*values, strict=True)]
+        for name, values in rows.items()
+    }
     words = {
         "python": "python itself",
         "qt": "import PySide6.QtWidgets",
@@ -87,13 +91,18 @@ def main() -> int:
         "visible": "diffviz: window visible",
         "ready": "diffviz: torch loaded",
     }
-    print(f"{'':28}{'median s':>9}{'least s':>9}{'of import torch':>17}")
+    print(f"{'median':28}{'wall s':>8}{'of import torch':>17}{'CPU s':>8}{'of import torch':>17}")
     for name, text in words.items():
-        share = medians[name] / medians["torch"]
-        print(f"{text:28}{medians[name]:9.2f}{min(rows[name]):9.2f}{share:17.2f}")
+        wall, cpu = medians[name]
+        shares = [mine / torch for mine, torch in zip(medians[name], medians["torch"], strict=True)]
+        print(f"{text:28}{wall:8.2f}{shares[0]:17.2f}{cpu:8.2f}{shares[1]:17.2f}")
     print("torch was imported before the window showed:", "yes" if torch_first else "no")
     if arguments.json:
-        facts = {"seconds": rows, "median": medians, "torch_before_window": torch_first}
+        facts = {
+            "wall_and_cpu_seconds": rows,
+            "median": medians,
+            "torch_before_window": torch_first,
+        }
         arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
     return 0
 
