@@ -200,16 +200,17 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
 
     from trainer.data import load
     from trainer.images import to_signed
+    from trainer.learner import best_device, fast_precision
     from trainer.runs import Run
     from trainer.samplers import noise_path, sample
-    from trainer.training import best_device
 
     device = best_device()
     nfe: dict[str, int] = {}
     opened = []
     for row in request.rows:
         run = Run.open(row.folder)
-        opened.append((row, run, run.model(device=device), load(run.config.dataset)))
+        model = run.model(device=device, precision=fast_precision(device))
+        opened.append((row, run, model, load(run.config.dataset)))
 
     def stride(steps: int, shape: tuple[int, ...]) -> int:
         frame_bytes = 4 * request.count * int(np.prod(shape))

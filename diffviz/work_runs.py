@@ -128,14 +128,16 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
     import torch
 
     from diffviz.work import pictures
+    from trainer.learner import best_device, fast_precision
     from trainer.runs import Run
     from trainer.samplers import sample
-    from trainer.training import best_device
 
     run = Run.open(folder)
     device = best_device()
     for step in steps:
-        model = run.model(folder / "checkpoints" / f"{step:08d}.safetensors", device)
+        model = run.model(
+            folder / "checkpoints" / f"{step:08d}.safetensors", device, fast_precision(device)
+        )
         process = model.process
         generator = torch.Generator().manual_seed(seed)
         noise = process.prior_std * torch.randn((count, *run.image_shape()), generator=generator)

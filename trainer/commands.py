@@ -19,7 +19,7 @@ from trainer.data import in_channels, load, load_samples, read_image
 from trainer.denoiser import Denoiser
 from trainer.distributed import create_together, team, united
 from trainer.drawing import Drawn, Request, draw
-from trainer.learner import best_device
+from trainer.learner import best_device, fast_precision
 from trainer.likelihood import bits_per_dim, variational_bound
 from trainer.problems import Problem, file_problems, write_file
 from trainer.runs import Run
@@ -58,8 +58,9 @@ def choose_device(name: str | None) -> str:
 
 
 def open_model(arguments: argparse.Namespace) -> tuple[Run, Denoiser, str]:
+    """The run, its model to draw from in the device's fastest precision, and the device."""
     run, device = Run.open(arguments.run), choose_device(arguments.device)
-    return run, run.model(arguments.checkpoint, device), device
+    return run, run.model(arguments.checkpoint, device, fast_precision(device)), device
 
 
 def value(text: str) -> Any:
@@ -262,7 +263,8 @@ def table(report: metrics.Report) -> str:
 
 
 def likelihood_command(arguments: argparse.Namespace) -> int:
-    run, model, device = open_model(arguments)
+    run, device = Run.open(arguments.run), choose_device(arguments.device)
+    model = run.model(arguments.checkpoint, device)
     images = torch.from_numpy(load(run.config.dataset).test[: arguments.count].copy())
     generator = torch.Generator().manual_seed(arguments.seed)
     exact, bound = [], []

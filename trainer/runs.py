@@ -189,8 +189,17 @@ class Run:
             text = "".join(json.dumps(line) + "\n" for line in kept)
             write_file(self.folder / "metrics.jsonl", text.encode())
 
-    def model(self, checkpoint: Path | None = None, device: str = "cpu") -> Denoiser:
-        """The EMA weights of `checkpoint` (the newest unless given) as model(x, t) -> eps."""
+    def model(
+        self,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> Denoiser:
+        """The EMA weights of `checkpoint` (the newest unless given) as model(x, t) -> eps.
+
+        For drawing, `precision` may be trainer.learner.fast_precision(device); likelihoods need
+        float32.
+        """
         if checkpoint is None:
             if not (found := self.checkpoints()):
                 raise Problem(f"{self.folder} holds no checkpoint yet: train it first.")
@@ -199,7 +208,7 @@ class Run:
         network = make_network(self.config, facts["shape"][0], device)
         load_weights(network, {name: w.float() if w.is_floating_point() else w
                                for name, w in weights.items()}, checkpoint)  # fmt: skip
-        model = Denoiser(network, self.process, self.config.prediction)
+        model = Denoiser(network, self.process, self.config.prediction, precision)
         return model.eval().requires_grad_(False)
 
     def image_shape(self) -> tuple[int, int, int]:
