@@ -30,8 +30,9 @@ def row_of(panel, part):
 def test_every_preset_has_its_row():
     entries = first_entries()
     for name, config in PRESETS.items():
-        (entry,) = [e for e in entries if name in e.title.rpartition("(")[2].strip(")").split(", ")]
+        (entry,) = [e for e in entries if name in e.presets]
         assert (entry.process, entry.parameters) == (config.process, config.process_parameters)
+        assert name in entry.title
     assert len({entry.title for entry in entries}) == len(entries)
 
 
@@ -63,12 +64,13 @@ def test_ticked_schedules_are_drawn(panel):
 def test_log_snr_is_drawn_where_it_is_finite(panel):
     line = next(line for line in panel.ratio.lines if line.name.startswith("VP SDE"))
     t = torch.from_numpy(line.x[1:-1])
-    expected = make_process("vp", {}).log_snr(t).clamp(-14, 14)
-    assert line.y[1:-1] == pytest.approx(expected.numpy())
+    expected = make_process("vp", {}).log_snr(t).numpy()
+    assert line.y[1:-1] == pytest.approx(expected)
+    assert not np.isfinite(line.y[0])  # log-SNR is infinite at t = 0
 
 
 def test_the_reports_chain_is_warned_of_and_mended(qtbot, panel):
-    row = row_of(panel, "report-ddpm")
+    row = row_of(panel, "(report-ddpm)")
     panel.table.selectRow(row)
     bars = DDPM.linear(300).alpha_bars[-1].item()
     assert bars == pytest.approx(0.048, abs=1e-3)
@@ -77,18 +79,30 @@ def test_the_reports_chain_is_warned_of_and_mended(qtbot, panel):
     assert panel.table.item(row, 4).text().startswith("⚠")
     qtbot.mouseClick(panel.mend_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(panel.found) == len(panel.entries), timeout=60_000)
-    before, after = panel.entries[row], panel.entries[row + 1]
-    assert after.title == f"{before.title}, mended"
-    assert panel.table.currentRow() == row + 1
+    before, after = panel.entries[row], panel.selected()
+    assert after.presets == ("report-ddpm-mended",)
+    row = panel.table.currentRow()
     assert {before.title, after.title} <= set(panel.ticked())
     assert panel.found[after.title].terminal_snr == 0
-    assert panel.table.item(row + 1, 4).text() == "0"
+    assert panel.table.item(row, 4).text() == "0"
     assert "exactly 0" in panel.ends.text()
     assert not panel.mend_button.isEnabled()
     lines = {line.name: line.y for line in panel.levels.lines}
     expected = DDPM.linear(300).zero_terminal_snr().alpha_bars.sqrt().numpy()
     assert lines[f"α {after.title}"][::4] == pytest.approx(expected[::3], abs=1e-9)
     assert lines[f"α {before.title}"][-1] == pytest.approx(np.sqrt(bars))
+
+
+def test_any_chain_is_mended_beside_itself(qtbot, panel):
+    row = row_of(panel, "sigmoid")
+    panel.table.selectRow(row)
+    qtbot.mouseClick(panel.mend_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(panel.found) == len(panel.entries), timeout=60_000)
+    before, after = panel.entries[row], panel.entries[row + 1]
+    assert after.title == f"{before.title}, mended"
+    assert panel.found[before.title].terminal_snr > 0
+    assert panel.found[after.title].terminal_snr == 0
+    assert {before.title, after.title} <= set(panel.ticked())
     kept = panel.settings()
     other = SchedulePanel(panel.session)
     qtbot.addWidget(other)

@@ -38,6 +38,14 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "Cosine path": ("cosine", {}),
     "Rectified flow": ("flow", {}),
 }
+CHAINS = {
+    "ddpm-linear": "DDPM, linear betas",
+    "ddpm-cosine": "DDPM, cosine betas",
+    "ddpm-sigmoid": "DDPM, sigmoid betas",
+    "ddpm-zero-snr": "DDPM, linear betas mended",
+}
+SERIES = (0, 1, 2, 3, 4, 6)  # style.series without its second blue
+FIRST = ("modern", "modern-sde", "report-ddpm")  # the presets drawn at first
 COLUMNS = ("schedule", "α(t)", "σ(t)", "log-SNR(t)", "SNR at t = 1")
 DASHES = ("solid", "dash", "dot")
 
@@ -50,21 +58,22 @@ class Entry:
     process: str
     parameters: dict[str, Any]
     mended: bool = False
+    presets: tuple[str, ...] = ()
 
 
 def first_entries() -> list[Entry]:
     """Every preset's schedule, those of the same schedule in one row; then the other processes."""
-    presets: dict[str, tuple[list[str], Entry]] = {}
+    presets: dict[str, tuple[list[str], str, dict[str, Any]]] = {}
     for name, config in PRESETS.items():
-        entry = Entry("", config.process, config.process_parameters)
-        presets.setdefault(repr(entry), ([], entry))[0].append(name)
+        found = config.process, config.process_parameters
+        presets.setdefault(repr(found), ([], *found))[0].append(name)
     entries = []
-    for names, entry in presets.values():
-        known = [t for t, found in KNOWN.items() if found == (entry.process, entry.parameters)]
-        steps = entry.parameters.get("steps")
-        title = known[0] if known else entry.process + (f", T = {steps}" if steps else "")
-        title = title.replace("ddpm-linear", "DDPM, linear betas")
-        entries.append(Entry(f"{title} ({', '.join(names)})", entry.process, entry.parameters))
+    for names, process, parameters in presets.values():
+        known = [t for t, found in KNOWN.items() if found == (process, parameters)]
+        steps = parameters.get("steps", 1000)
+        title = known[0] if known else CHAINS.get(process, process) + f", T = {steps}"
+        title = f"{title} ({', '.join(names)})"
+        entries.append(Entry(title, process, parameters, presets=tuple(names)))
     taken = [(entry.process, entry.parameters) for entry in entries]
     return entries + [Entry(t, *found) for t, found in KNOWN.items() if found not in taken]
 
@@ -110,6 +119,7 @@ class SchedulePanel(Panel):
         self.found: dict[str, work_toys.Schedule] = {}
         self.levels = LinesPlot("levelsPlot", "Alpha and sigma over time", "α solid, σ dashed")
         self.ratio = LinesPlot("ratioPlot", "Log of the signal-to-noise ratio over time", "log-SNR")
+        self.levels.getPlotItem().setYRange(0, 1.05)
         self.table = QTableWidget(0, len(COLUMNS), objectName="scheduleTable")
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setAccessibleName("Schedules")
@@ -160,7 +170,7 @@ class SchedulePanel(Panel):
         self.table.currentCellChanged.connect(self._say_ending)
         self.mend_button.clicked.connect(self.mend)
         session.timeChanged.connect(self.set_time)
-        self._fill({entry.title for entry in self.entries if entry.title.endswith(")")})
+        self._fill({entry.title for entry in self.entries if {*FIRST} & {*entry.presets}})
         self.time.setValue(0.5)
 
     def ticked(self) -> list[str]:
@@ -184,13 +194,19 @@ class SchedulePanel(Panel):
         schedule = self.found.get(entry.title)
         if entry.mended or schedule is None or not schedule.mendable:
             return
-        after = mended_entry(entry)
+        after = self._mended(entry)
         ticked = {*self.ticked(), entry.title, after.title}
         if after not in self.entries:
             self.entries.insert(self.entries.index(entry) + 1, after)
         self._fill(ticked)
         self.table.selectRow(self.entries.index(after))
         self.compute()
+
+    def _mended(self, entry: Entry) -> Entry:
+        """The row that mends `entry`: a preset's where there is one, which can then be trained."""
+        wanted = "ddpm-zero-snr", entry.parameters
+        same = [e for e in self.entries if (e.process, e.parameters) == wanted]
+        return same[0] if same and entry.process == "ddpm-linear" else mended_entry(entry)
 
     def compute(self) -> None:
         """Work out every schedule on a worker."""
@@ -229,6 +245,10 @@ class SchedulePanel(Panel):
     def _draw(self) -> None:
         """Draw the ticked schedules, and write the values at the mark."""
         levels, ratios = [], []
+
+        def within(y: np.ndarray, low: float, high: float) -> np.ndarray:
+            return np.where((y >= low) & (y <= high), y, np.nan)
+
         ticked = self.ticked()
         self.table.blockSignals(True)
         for row, entry in enumerate(self.entries):
@@ -239,9 +259,11 @@ class SchedulePanel(Panel):
                 continue
             x = schedule.times
             levels.append(Line(f"α {entry.title}", x, schedule.alpha, series))
-            levels.append(Line(f"σ {entry.title}", x, schedule.sigma.clip(0, 1.2), series, "dash"))
+            levels.append(
+                Line(f"σ {entry.title}", x, within(schedule.sigma, 0, 1.1), series, "dash")
+            )
             dash = "dash" if entry.mended else "solid"
-            ratios.append(Line(entry.title, x, schedule.log_snr.clip(-14, 14), series, dash))
+            ratios.append(Line(entry.title, x, within(schedule.log_snr, -14, 14), series, dash))
         self.table.blockSignals(False)
         self.levels.show_lines(levels)
         self.ratio.show_lines(ratios)
@@ -252,7 +274,7 @@ class SchedulePanel(Panel):
         """The place of that schedule's colour: its own, whatever is ticked or mended meanwhile."""
         base = [e.title for e in self.entries if not e.mended]
         place = base.index(entry.title.removesuffix(", mended"))
-        return place + 3 if entry.mended else place
+        return SERIES[(place + 3 if entry.mended else place) % len(SERIES)]
 
     def _time_changed(self) -> None:
         t = self.time.value()
