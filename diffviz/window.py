@@ -22,9 +22,11 @@ from diffviz import work
 from diffviz.exports import Exports
 from diffviz.jobs import Job
 from diffviz.panels import Panel
+from diffviz.panels.gallery import GalleryPanel
 from diffviz.panels.overview import OverviewPanel
 from diffviz.panels.plane import PlanePanel
 from diffviz.panels.runs import RunsPanel
+from diffviz.panels.samplers import SamplersPanel
 from diffviz.panels.schedule import SchedulePanel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
@@ -46,9 +48,13 @@ class MainWindow(QMainWindow):
         self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
         self.training = TrainingPanel(self.session)
         self.trajectories = TrajectoriesPanel(self.session)
+        self.samplers = SamplersPanel(self.session)
+        self.gallery = GalleryPanel(self.session)
         self.runs = RunsPanel(self.session)
         self.panels: list[Panel] = [
             self.trajectories,
+            self.samplers,
+            self.gallery,
             self.runs,
             OverviewPanel(self.session),
             PlanePanel(self.session),
@@ -189,7 +195,8 @@ class MainWindow(QMainWindow):
             self.training.device.setText(event.device)
             if event.unfinished is not None:
                 self.training.offer_resume(event.unfinished)
-            self.trajectories.offer_samplers(event.samplers)
+            for panel in self.panels:
+                panel.offer_samplers(event.samplers)
             self.session.refresh_runs()
             if self.trajectories.request is not None:
                 continue

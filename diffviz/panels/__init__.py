@@ -31,12 +31,16 @@ class Panel(QWidget):
         make: Callable[[], Iterator[Any]],
         take: Callable[[list[Any]], None],
         ended: Callable[[], None] | None = None,
+        failed: Callable[[str], None] | None = None,
     ) -> Job:
-        """Run a generator on a worker; `take` gets what it yields, `ended` is called after all."""
+        """Run a generator on a worker; `take` gets what it yields, `ended` is called after all.
+
+        `failed` gets a sentence if it fails; without it the window shows that.
+        """
         job = Job(make, self)
         self.jobs.append(job)
         job.produced.connect(take)
-        job.failed.connect(self.session.problem)
+        job.failed.connect(failed or self.session.problem)
         job.ended.connect(lambda: self.jobs.remove(job))
         if ended is not None:
             job.ended.connect(ended)
@@ -49,6 +53,9 @@ class Panel(QWidget):
         if job in self.jobs:
             job.produced.disconnect()
             job.stop()
+
+    def offer_samplers(self, names: tuple[str, ...]) -> None:
+        """The engine is loaded, and takes these samplers' names."""
 
     def shutdown(self) -> None:
         """End every worker."""

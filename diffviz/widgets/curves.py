@@ -33,11 +33,15 @@ class CurvesPlot(QWidget):
         self._data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._marks: dict[str, pg.ScatterPlotItem] = {}
+        self._marked: dict[str, np.ndarray] = {}
+        self._numbers: dict[str, int | None] = {}
+        self._logs = (False, False)
         self.plot = pg.PlotWidget(enableMenu=False)
         item = self.plot.getPlotItem()
         item.setDownsampling(auto=True, mode="peak")
         item.setClipToView(True)
         item.showGrid(x=True, y=True, alpha=0.2)
+        self._level = item.plot()
         self._legend = item.addLegend(offset=(-8, 8))
         self._empty = QLabel(placeholder)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -58,16 +62,25 @@ class CurvesPlot(QWidget):
         """x and y of that curve."""
         return self._data[name]
 
-    def set_curve(self, name: str, xs: np.ndarray, ys: np.ndarray) -> None:
-        """Draw the curve of that name through these points (n,), instead of what it was."""
+    def set_curve(
+        self, name: str, xs: np.ndarray, ys: np.ndarray, number: int | None = None
+    ) -> None:
+        """Draw the curve of that name through these points (n,), instead of what it was.
+
+        Its colour is the series' `number`; without, its place among the curves.
+        """
         self._data[name] = np.asarray(xs, float), np.asarray(ys, float)
+        recoloured = self._numbers.get(name) != number
+        self._numbers[name] = number
         if name not in self._lines:
             self._lines[name] = self.plot.getPlotItem().plot(name=name, connect="finite")
             self._marks[name] = pg.ScatterPlotItem(size=11, symbol="d", hoverable=True)
             self._marks[name].sigClicked.connect(
-                lambda _, spots, *rest, name=name: self.markClicked.emit(name, spots[0].pos().x())
+                lambda _, spots, *rest, name=name: self._clicked(name, spots[0].pos().x())
             )
             self.plot.addItem(self._marks[name])
+            recoloured = True
+        if recoloured:
             self.apply_palette()
         self._lines[name].setData(*self._data[name])
         self._empty.setVisible(False)
@@ -76,17 +89,31 @@ class CurvesPlot(QWidget):
         """Put marks on the curve of that name at these x."""
         x, y = self._data[name]
         good = np.isfinite(y)
-        if good.any() and len(xs):
-            self._marks[name].setData(xs, np.interp(xs, x[good], y[good]))
-        else:
-            self._marks[name].setData([], [])
+        marked = np.asarray(xs, float) if good.any() else np.empty(0)
+        heights = np.interp(marked, x[good], y[good]) if len(marked) else marked
+        self._marked[name] = np.stack([marked, heights])
+        self._place_marks(name)
+
+    def _place_marks(self, name: str) -> None:
+        """Unlike lines, marks do not follow the plot's logarithmic axes by themselves."""
+        places = self._marked.get(name, np.empty((2, 0)))
+        for axis, log in enumerate(self._logs):
+            if log:
+                places = places[:, places[axis] > 0]
+        self._marks[name].setData(
+            *(np.log10(p) if log else p for log, p in zip(self._logs, places, strict=True))
+        )
+
+    def _clicked(self, name: str, place: float) -> None:
+        self.markClicked.emit(name, 10**place if self._logs[0] else place)
 
     def remove(self, name: str) -> None:
         """Take the curve of that name, and its marks, away."""
         if name in self._lines:
             self.plot.removeItem(self._lines.pop(name))
             self.plot.removeItem(self._marks.pop(name))
-            del self._data[name]
+            self._marked.pop(name, None)
+            del self._data[name], self._numbers[name]
             self.apply_palette()
         self._empty.setVisible(not self._data)
 
@@ -98,8 +125,33 @@ class CurvesPlot(QWidget):
 
     def set_log(self, x: bool, y: bool) -> None:
         """Choose logarithmic axes."""
+        self._logs = x, y
         self.plot.getPlotItem().setLogMode(x=x, y=y)
+        for name in self._marks:
+            self._place_marks(name)
         self.plot.getPlotItem().enableAutoRange()
+
+    def set_level(self, name: str, y: float | None) -> None:
+        """Draw a dashed line at that height under the curves, with its name; None: no line."""
+        xs = np.concatenate([x for x, _ in self._data.values()]) if self._data else np.empty(0)
+        self._legend.removeItem(self._level)
+        if y is None or not len(xs):
+            self._level.setData([], [])
+            return
+        self._level.setData([0.9 * xs.min(), 1.1 * xs.max()], [y, y])
+        self._legend.addItem(self._level, name)
+
+    def set_ticks(self, values: list[float]) -> None:
+        """Name these values on the logarithmic x axis, where they are not too close."""
+        shown: list[tuple[float, str]] = []
+        for value in values:
+            if not shown or np.log10(value) - shown[-1][0] > 0.06:
+                shown.append((float(np.log10(value)), f"{value:g}"))
+        self.plot.getPlotItem().getAxis("bottom").setTicks([shown, []] if shown else None)
+
+    def set_placeholder(self, text: str) -> None:
+        """Set what to say while there are no curves."""
+        self._empty.setText(text)
 
     def picture(self) -> QImage:
         """What the widget shows."""
@@ -111,7 +163,7 @@ class CurvesPlot(QWidget):
         text = palette.color(QPalette.ColorRole.Text)
         self.plot.setBackground(palette.color(QPalette.ColorRole.Base))
         item = self.plot.getPlotItem()
-        item.setTitle(self._title, color=text.name(), size="10pt")
+        item.setTitle(self._title or None, color=text.name(), size="10pt")
         for side, label in (("left", self._y_label), ("bottom", self._x_label)):
             axis = item.getAxis(side)
             axis.setPen(text)
@@ -120,8 +172,10 @@ class CurvesPlot(QWidget):
             axis.setLabel(label, color=text.name())
         self._legend.setLabelTextColor(text)
         colours = style.series(palette)
+        self._level.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
         for index, name in enumerate(self._lines):
-            colour = colours[index % len(colours)]
+            number = self._numbers[name]
+            colour = colours[(index if number is None else number) % len(colours)]
             self._lines[name].setPen(pg.mkPen(colour, width=2))
             self._marks[name].setBrush(colour)
             self._marks[name].setPen(pg.mkPen(text, width=1))

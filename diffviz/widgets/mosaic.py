@@ -7,6 +7,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+BACKGROUND = 40  # the grey between and beside images
 LENS = 5  # how many times larger the image under the pointer is drawn
 
 
@@ -16,7 +17,7 @@ def columns_for(count: int) -> int:
 
 
 def compose(
-    images: np.ndarray, gap: int = 1, background: int = 40, columns: int | None = None
+    images: np.ndarray, gap: int = 1, background: int = BACKGROUND, columns: int | None = None
 ) -> np.ndarray:
     """Lay uint8 images, (N, H, W) or (N, H, W, 3), row by row in a grid, near-square by default.
 
@@ -69,6 +70,11 @@ class Mosaic(QWidget):
     def image_array(self) -> np.ndarray | None:
         """The grid as it is shown, at its own size, or None."""
         return self._grid
+
+    @property
+    def placeholder(self) -> str:
+        """What is said while there are no images."""
+        return self._placeholder
 
     def set_placeholder(self, text: str) -> None:
         """Set what to say while there are no images."""
