@@ -1,8 +1,10 @@
 """The command line, run in this process: exit statuses, files, JSON, one sentence for errors."""
 
+import dataclasses
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +19,12 @@ from PIL import Image
 from assets import ASSETS
 from trainer import features
 from trainer.__main__ import main
+from trainer.commands import table
 from trainer.config import ExperimentConfig
 from trainer.data import load, load_samples
 from trainer.drawing import Request, draw, noised
 from trainer.likelihood import bits_per_dim
+from trainer.metrics import Figures, Report
 from trainer.problems import Problem
 from trainer.processes import DDPM, VPSDE
 from trainer.runs import Run, make_network
@@ -217,12 +221,27 @@ def test_evaluate_measures_saved_samples_beside_the_floor(tmp_path, capsys):
     assert found["samples"]["nearest"] == 0
     assert found["copying"] == 1
     assert found["real"]["sure"] > 0.9
-    np.savez(tmp_path / "channels-last.npz", arr_0=mnist.train[:50].transpose(0, 2, 3, 1))
-    assert main(["evaluate", "--samples", str(tmp_path / "channels-last.npz")]) == 0
-    text = capsys.readouterr().out
-    assert f"{found['samples']['fid']:.3f}" in text
-    assert f"{found['real']['fid']:.3f}" in text
+
+
+def test_a_report_reads_as_a_table_of_figures_beside_their_floor():
+    counts = tuple(range(10))
+    mine = Figures(45, 3.25, 0.5, 0.25, 4.5, 0.75, counts, 0.125)
+    text = table(Report("digits-0", mine, dataclasses.replace(mine, fid=1.75), 0.375))
+    assert re.search(r"FID \(digits-0\) +3\.250 +1\.750\n", text)
     assert "floor" in text
+    assert "0.375" in text
+    assert "0 1 2 3 4 5 6 7 8 9" in text
+    without = dataclasses.replace(mine, sure=None, classes=None, imbalance=None)
+    assert "classifier" not in table(Report("digits-0", without, without, 0.5))
+
+
+def test_samples_are_read_with_channels_first_or_last_and_a_sheet_to_its_last_image(tmp_path):
+    images = np.random.default_rng(0).integers(1, 256, (5, 3, 6, 4), dtype=np.uint8)
+    np.savez(tmp_path / "last.npz", arr_0=images.transpose(0, 2, 3, 1))
+    np.savez(tmp_path / "first.npz", images)
+    (tmp_path / "sheet.png").write_bytes(grid_png(images))
+    for name in ("last.npz", "first.npz", "sheet.png"):
+        assert np.array_equal(load_samples(tmp_path / name, (3, 6, 4)), images)
 
 
 def test_evaluate_draws_from_a_run_and_keeps_the_images(run, tmp_path, capsys):
