@@ -22,17 +22,17 @@ from trainer.__main__ import main
 from trainer.commands import table
 from trainer.config import ExperimentConfig
 from trainer.data import load, load_samples
-from trainer.drawing import Request, draw, noised
+from trainer.drawing import Request, draw
 from trainer.likelihood import bits_per_dim
 from trainer.metrics import Figures, Report
 from trainer.problems import Problem
-from trainer.processes import DDPM, VPSDE
+from trainer.processes import DDPM
 from trainer.runs import Run, make_network
 from trainer.training import grid_png
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
-COMMANDS = ["train", "sample", "evaluate", "likelihood", "features"]
+COMMANDS = ["train", "sample", "evaluate", "likelihood", "encode", "features"]
 
 
 @pytest.fixture
@@ -115,6 +115,8 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("train --run {run}", "already holds a run"),
         ("train --run new --resume", "not a run folder"),
         ("likelihood --run absent", "absent"),
+        ("encode --run {run} --out y.png --image absent.png", "absent.png"),
+        ("encode --run {run} --out y.png --tolerance 0", "tolerance"),
         ("features", "--out"),
     ],
 )
@@ -188,13 +190,6 @@ def test_ranks_share_the_drawing_and_draw_what_one_would(run):
     assert sorted(first) == [0, 2]
     assert sorted(second) == [1, 3]
     assert all(np.array_equal(alone[k], v) for k, v in (first | second).items())
-
-
-def test_start_image_is_noised_as_the_process_says():
-    image = np.full((1, 4, 4), 255, np.uint8)
-    eps = torch.randn(3, 1, 4, 4)
-    alpha, sigma = VPSDE().marginal(torch.tensor([0.3]))
-    assert torch.allclose(noised(VPSDE(), image, 0.3, eps), alpha + sigma * eps, atol=1e-6)
 
 
 def test_a_small_start_time_keeps_the_image(tmp_path):
@@ -294,6 +289,22 @@ def test_likelihood_gives_both_figures(capsys, monkeypatch):
     assert found["standard_error"] is None
     assert 0 < found["exact_bits_per_dim"] < 8
     assert 0 < found["bound_bits_per_dim"] < 8
+
+
+def test_encode_writes_images_latents_and_reconstructions(tmp_path, capsys):
+    out = tmp_path / "encoded.png"
+    line = f"encode --run {SHIPPED} --out {out} --count 2 --steps 2 --tolerance 1e-2 --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)
+    assert found["images"] == 2
+    assert found["error_in_grey_levels"] < 8
+    assert abs(found["latent_mean"]) < 0.3
+    # A clean image has not the noise that the data has at the ODE's start: its latent is tamer.
+    assert 0.3 < found["latent_std"] < 1.3
+    top, _, bottom = np.split(np.asarray(Image.open(out)).astype(float), 3)
+    digits = load("mnist").test[:2, 0]
+    assert np.array_equal(top, np.concatenate(list(digits), axis=1))
+    assert np.abs(bottom - top).mean() < 8
 
 
 def test_features_are_trained_and_written_with_their_moments(tmp_path, capsys, monkeypatch):

@@ -184,6 +184,21 @@ def parser() -> argparse.ArgumentParser:
     add_run(likely)
     likely.add_argument("--count", type=whole, default=16, help="how many test images (16)")
 
+    encode = add(
+        "encode",
+        "turn images into latents and back, by the probability-flow ODE",
+        "Writes a sheet of three rows: images, latents, reconstructions.",
+        "--run runs/first --out encoded.png --count 8",
+    )
+    add_run(encode)
+    encode.add_argument("--out", type=Path, required=True, help="the .png to write")
+    encode.add_argument("--image", type=Path, help="an image file (test images unless given)")
+    encode.add_argument("--count", type=whole, default=8, help="how many test images (8)")
+    encode.add_argument("--steps", type=whole, default=50, help="frames each way (50)")
+    encode.add_argument(
+        "--tolerance", type=float, default=1e-4, help="of the ODE's solver, relative (1e-4)"
+    )
+
     features = add(
         "features",
         "train the digit features that FID is taken in",

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from trainer.control import edit
 from trainer.denoiser import Denoiser
 from trainer.images import to_bytes, to_signed
 from trainer.problems import Problem
-from trainer.processes import Process
 from trainer.samplers import sample
 
 
@@ -68,23 +67,17 @@ def draw(
         places = range(batch * request.batch, min(request.count, (batch + 1) * request.batch))
         generator = torch.Generator().manual_seed(request.seed * 1_000_003 + batch)
         x = process.prior_sample((len(places), *request.shape), generator)
-        if request.start_image is not None:
-            x = noised(process, request.start_image, request.start, x / process.prior_std)
         asked = model
         if request.labels:
             labels = [request.labels[place % len(request.labels)] for place in places]
             asked = model.conditioned(torch.tensor(labels, device=device), request.guidance)
         options: dict[str, Any] = dict(request.options)
-        frames = sample(
-            asked,
-            process,
-            x.to(device),
-            request.sampler,
-            request.steps,
-            generator,
-            request.start if request.start_image is not None else 1.0,
-            **options,
-        )
+        how = (request.sampler, request.steps, generator)
+        if request.start_image is None:
+            frames = sample(asked, process, x.to(device), *how, **options)
+        else:
+            image = to_signed(torch.from_numpy(request.start_image.copy())).expand_as(x)
+            frames = edit(asked, process, image.to(device), request.start, *how, **options)
         previous = None
         for frame in frames:
             if previous is not None:
@@ -92,9 +85,3 @@ def draw(
             previous = frame
         assert previous is not None
         yield Drawn(batch, previous.nfe, to_bytes(previous.x).cpu().numpy())
-
-
-def noised(process: Process, image: np.ndarray, t: float, eps: Tensor) -> Tensor:
-    """x_t (B, C, H, W) of one image, uint8 (C, H, W), with standard normal eps (B, C, H, W)."""
-    x0 = to_signed(torch.from_numpy(image.copy())).expand_as(eps)
-    return process.diffuse(x0, torch.full((len(eps),), t), eps)
