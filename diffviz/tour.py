@@ -10,9 +10,16 @@ from pathlib import Path
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
+from diffviz import style
+from diffviz.panels import Panel
+from diffviz.panels.overview import OverviewPanel
+from diffviz.panels.plane import PlanePanel
+from diffviz.panels.runs import RunsPanel
+from diffviz.panels.schedule import SchedulePanel
 from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
 
+SAMPLER_STEPS = 50
 PATIENCE = 300.0  # seconds: only what hangs should take so long
 
 
@@ -27,29 +34,19 @@ def peak_memory_mb() -> float | None:
 
 
 class Tour:
-    """Trains for a moment, scrubs, samples both models, exports, closes."""
+    """Trains for a moment, scrubs, samples, visits every view, exports, closes."""
 
     def __init__(self, folder: Path) -> None:
         with file_problems("make the tour's folder", folder):
             folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.home = Path(tempfile.mkdtemp(prefix="diffviz-home-"))
         self.pictures = 0
         self.gaps: list[float] = []
-        self.window = MainWindow(self.home)
+        self.window = MainWindow(Path(tempfile.mkdtemp(prefix="diffviz-home-")))
 
     def play(self) -> int:
         """0 when every step happened; a Problem names the one that did not."""
-        try:
-            return self._play()
-        finally:
-            self.window.shutdown()
-
-    def _play(self) -> int:
-        begun = time.perf_counter()
-        window, training, stage = self.window, self.window.training, self.window.trajectories
-        window.show()
-        last_tick = time.perf_counter()
+        begun = last_tick = time.perf_counter()
 
         def tick() -> None:
             nonlocal last_tick
@@ -60,62 +57,128 @@ class Tour:
         ticker = QTimer(interval=5)
         ticker.timeout.connect(tick)
         ticker.start()
+        window = self.window
+        try:
+            window.show()
+            self.trajectories()
+            self.training()
+            for panel in window.panels:
+                if panel is not window.trajectories:
+                    self.visit(panel)
+            self.themes()
+            self.check_exports()
+            ticker.stop()
+            self.write_facts(time.perf_counter() - begun)
+            window.close()
+        finally:
+            window.shutdown()
+        return 0
+
+    def trajectories(self) -> None:
+        """Sample both rows from the same noise, scrub through them, export what is seen."""
+        window, stage = self.window, self.window.trajectories
+        for spin in stage.steps.values():
+            spin.setValue(SAMPLER_STEPS)
         self.look("start")
         self.wait(lambda: window.ready, "torch was loaded")
-        if stage.request is None:
-            stage.sample_button.click()
         self.wait(lambda: bool(stage.nfe), "both models were sampled")
+        stage.timeline.pause()
         for fraction, name in ((0.0, "noise"), (0.6, "midway"), (1.0, "digits")):
             stage.timeline.set_fraction(fraction)
-            self.rest(0.1)
             self.look(name)
         for k in range(41):
             stage.timeline.set_fraction(k / 40)
             QApplication.processEvents()
+        stage.layout_combo.setCurrentIndex(1)
+        stage.show_what.setCurrentIndex(stage.show_what.findData("guess"))
         stage.timeline.set_fraction(0.5)
-        stage.show_what.setCurrentIndex(1)
-        self.rest(0.1)
-        self.look("guess")
+        self.look("filmstrip")
+        stage.layout_combo.setCurrentIndex(0)
         stage.show_what.setCurrentIndex(0)
+        window.explain.setChecked(True)
+        self.look("explained")
+        window.explain.setChecked(False)
         stage.timeline.set_fraction(1.0)
         self.rest(0.1)
-
         window.exports.grid(self.folder / "grid.png")
         window.exports.animation(self.folder / "denoising.gif")
 
+    def training(self) -> None:
+        """Train a moment, pause, go on, stop; the run and its curves are kept."""
+        training = self.window.training
         training.train_button.click()
         self.wait(lambda: training.loss.points()[0].size >= 12, "training made 12 steps")
         self.look("training")
+        self.speed = training.status.text()
         training.pause_button.click()
-        self.rest(0.5)
+        self.rest(0.3)
         training.pause_button.click()
-        speed = training.status.text()
         self.wait(lambda: training.loss.points()[0].size >= 20, "training went on after a pause")
         training.stop_button.click()
         self.wait(lambda: not training.training, "training stopped and saved")
-        self.look("stopped")
-        window.exports.curves(self.folder / "curves.csv")
-        self.wait(lambda: not window.jobs, "the exports were written")
-        ticker.stop()
-        steps, losses = training.loss.points()
+        self.window.exports.curves(self.folder / "curves.csv")
+
+    def visit(self, panel: Panel) -> None:
+        """Show a panel, do its job as far as it takes a moment, leave a picture."""
+        self.window.stage.setCurrentWidget(panel)
+        match panel:
+            case RunsPanel():
+                folder = self.window.training.where.folder  # type: ignore[union-attr]
+                self.wait(
+                    lambda: folder in [run.folder for run in self.window.session.runs],
+                    "the run was listed",
+                )
+                panel.tick(folder)
+                panel.table.selectRow([r.folder for r in self.window.session.runs].index(folder))
+                self.wait(lambda: bool(panel.plot.names()), "the run's curve was drawn")
+                panel.buttons["draw"].click()
+                self.wait(
+                    lambda: panel.stage_views[0].images is not None, "the checkpoint was drawn from"
+                )
+            case SchedulePanel():
+                self.wait(lambda: bool(panel.found), "the schedules were computed")
+            case OverviewPanel():
+                self.wait(lambda: panel.job not in panel.jobs, "the overview was computed")
+                panel.timeline.set_fraction(0.6)
+            case PlanePanel():
+                self.wait(lambda: panel.job not in panel.jobs, "the plane was computed")
+                panel.train_button.click()
+                self.wait(lambda: panel.learnt is not None, "a small network learnt the score")
+                panel.stop_button.click()
+        self.look(panel.title.lower().replace(" ", "-"))
+
+    def themes(self) -> None:
+        """Look at the first view in the other theme."""
+        window = self.window
+        window.stage.setCurrentWidget(window.trajectories)
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        dark = style.is_dark(window.palette())
+        style.apply(app, not dark)
+        self.look("light" if dark else "dark")
+        style.apply(app, dark)
+
+    def check_exports(self) -> None:
+        self.wait(lambda: not self.window.jobs, "the exports were written")
         for name in ("grid.png", "denoising.gif", "curves.csv"):
             if not (self.folder / name).exists():
                 raise Problem(f"The tour failed: {name} was not exported.")
+
+    def write_facts(self, seconds: float) -> None:
+        steps, losses = self.window.training.loss.points()
         gaps = sorted(self.gaps)
         facts = {
             "first_loss": float(losses[0]),
             "last_loss": float(losses[-1]),
             "steps_trained": int(steps[-1]),
-            "status": speed,
+            "status": self.speed,
             "event_loop_slowest_ms": round(gaps[-1], 1),
             "event_loop_p99_ms": round(gaps[int(0.99 * (len(gaps) - 1))], 1),
             "peak_memory_mb": peak_memory_mb(),
-            "seconds": round(time.perf_counter() - begun, 1),
+            "seconds": round(seconds, 1),
         }
         write_file(self.folder / "tour.json", json.dumps(facts, indent=2).encode())
-        window.close()
         print(json.dumps(facts))
-        return 0
 
     def look(self, name: str) -> None:
         """Save what the window shows as the next numbered screenshot."""

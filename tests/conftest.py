@@ -31,11 +31,10 @@ def small_models(tmp_path_factory):
 
 
 @pytest.fixture
-def window(qtbot, tmp_path, monkeypatch, small_models):
-    """The real window, its first sampling done, over small models and a small `modern` preset."""
+def small_app(monkeypatch, small_models):
+    """The app over small models, with a small `modern` preset."""
     from diffviz import session
     from diffviz.panels import training as training_panel
-    from diffviz.window import MainWindow
     from trainer.config import PRESETS
 
     small = PRESETS["modern"].with_changes(
@@ -43,6 +42,13 @@ def window(qtbot, tmp_path, monkeypatch, small_models):
     )
     monkeypatch.setattr(session, "SHIPPED", small_models)
     monkeypatch.setitem(training_panel.PRESETS, "modern", small)
+
+
+@pytest.fixture
+def window(qtbot, tmp_path, small_app):
+    """The real window over small models, its first sampling done."""
+    from diffviz.window import MainWindow
+
     window = MainWindow(tmp_path)
     # A window closed while it trains would ask, and no one would answer.
     qtbot.addWidget(window, before_close_func=MainWindow.shutdown)
