@@ -8,6 +8,7 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from diffviz import style
+from diffviz.widgets.themed import dress
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
@@ -133,11 +134,7 @@ class CurvePlot(QWidget):
         item = self.plot.getPlotItem()
         item.setTitle(self._title, color=text.name(), size="10pt")
         for side, label in (("left", self._y_label), ("bottom", self._x_label)):
-            axis = item.getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
-            axis.enableAutoSIPrefix(False)
-            axis.setLabel(label, color=text.name())
+            dress(item.getAxis(side), text, label)
         raw, smooth = map(QColor, style.series(palette)[:2])
         if self._smooth:
             raw = _mixed(raw, base, FAINTNESS)

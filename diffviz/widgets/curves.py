@@ -7,6 +7,7 @@ from PySide6.QtGui import QImage, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from diffviz import style
+from diffviz.widgets.themed import dress
 
 
 class CurvesPlot(QWidget):
@@ -165,11 +166,7 @@ class CurvesPlot(QWidget):
         item = self.plot.getPlotItem()
         item.setTitle(self._title or None, color=text.name(), size="10pt")
         for side, label in (("left", self._y_label), ("bottom", self._x_label)):
-            axis = item.getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
-            axis.enableAutoSIPrefix(False)
-            axis.setLabel(label, color=text.name())
+            dress(item.getAxis(side), text, label)
         self._legend.setLabelTextColor(text)
         colours = style.series(palette)
         self._level.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))

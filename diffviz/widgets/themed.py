@@ -45,6 +45,19 @@ def ramp(palette: QPalette, bands: int = 256) -> np.ndarray:
     return (ends[0] + 0.65 * share[:, None] * (ends[1] - ends[0])).round().astype(np.uint8)
 
 
+def dress(axis: pg.AxisItem, text: QColor, label: str = "") -> None:
+    """Draw the axis and its label in that colour; its numbers are the values, never in thousands.
+
+    pyqtgraph rescales a labelled axis whose values are below 1 each time it is told not to, unless
+    there are no ranges to do it in.
+    """
+    axis.setPen(text)
+    axis.setTextPen(text)
+    axis.enableAutoSIPrefix(False)
+    if label:
+        axis.setLabel(label, color=text.name(), siPrefixEnableRanges=())
+
+
 class ThemedPlot(pg.PlotWidget):
     """A pyqtgraph plot without menu or panning; subclasses extend `apply_palette`."""
 
@@ -69,12 +82,7 @@ class ThemedPlot(pg.PlotWidget):
         text = palette.color(QPalette.ColorRole.Text)
         self.setBackground(palette.color(QPalette.ColorRole.Base))
         for side in ("left", "bottom", "top", "right"):
-            axis = self.getPlotItem().getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
-            axis.enableAutoSIPrefix(False)
-            if side in self.labels:
-                axis.setLabel(self.labels[side], color=text.name())
+            dress(self.getPlotItem().getAxis(side), text, self.labels.get(side, ""))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
