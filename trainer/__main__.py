@@ -214,6 +214,31 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="instead, download the weights of the inception features (91 MB) from GitHub",
     )
+
+    report = add(
+        "figures",
+        "make every figure and table of the report: PNG, SVG and one HTML page",
+        "What is measured is kept beside each run (measures.json) and not measured again.",
+        "--out figures --runs runs/first runs/second",
+    )
+    report.add_argument("--out", type=Path, required=True, help="the folder to write")
+    report.add_argument(
+        "--runs", type=Path, nargs="+", help="runs, or folders of runs (the shipped models)"
+    )
+    report.add_argument("--only", nargs="+", metavar="N", help="the figures wanted (1 to 11)")
+    report.add_argument(
+        "--samples", type=int, nargs="+", default=[1024], help="how many for FID; 0: none (1024)"
+    )
+    report.add_argument(
+        "--likelihood-images", type=int, default=16, help="how many test images; 0: none (16)"
+    )
+    report.add_argument(
+        "--quick", action="store_true", help="measure with 64 samples and 4 test images"
+    )
+    report.add_argument("--recompute", action="store_true", help="measure anew what is known")
+    report.add_argument("--seed", type=int, default=0, help="of all random draws (0)")
+    report.add_argument("--device", help="cuda, mps or cpu (the best there is unless given)")
+    report.add_argument("--json", action="store_true", help="print one JSON object, no prose")
     return top
 
 

@@ -356,8 +356,46 @@ def features_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def figures_command(arguments: argparse.Namespace) -> int:
+    from trainer.figures import NUMBERS, Finished, Made, Missing, Working, figures
+
+    counts = [64] if arguments.quick else arguments.samples
+    events = figures(
+        arguments.out,
+        arguments.runs,
+        arguments.only or NUMBERS,
+        samples=tuple(count for count in counts if count > 0),
+        likelihood_images=4 if arguments.quick else max(0, arguments.likelihood_images),
+        seed=arguments.seed,
+        device=choose_device(arguments.device),
+        recompute=arguments.recompute,
+    )
+    made: list[str] = []
+    missing: dict[str, str] = {}
+    with progress("task") as bar:
+        bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+        for event in events:
+            match event:
+                case Working():
+                    bar.total = event.total
+                    bar.set_description(event.what, refresh=False)
+                    bar.update(event.done - bar.n)
+                case Made():
+                    made += [str(path) for path in event.paths]
+                case Missing():
+                    missing[event.what] = event.why
+                case Finished():
+                    page = str(event.page)
+    prose = "\n".join(
+        [*(f"{what} is missing: {why}" for what, why in missing.items()), f"The page: {page}"]
+    )
+    show({"page": page, "files": made, "missing": missing}, prose, arguments.json)
+    return 0
+
+
 COMMANDS = {
     "train": train_command,
+    "figures": figures_command,
     "sample": sample_command,
     "evaluate": evaluate_command,
     "likelihood": likelihood_command,

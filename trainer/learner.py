@@ -6,6 +6,7 @@ run makes the very draws that an uninterrupted one would have made.
 
 import contextlib
 import math
+import platform
 from pathlib import Path
 
 import torch
@@ -27,6 +28,22 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def machine(device: str = "cpu") -> str:
+    """The processor that `device` means, in words, as "AMD EPYC 7B13, 2 threads"."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    count = torch.get_num_threads()
+    return f"{name}, {count} thread{'s' if count > 1 else ''}"
 
 
 def fast_precision(device: str) -> torch.dtype:

@@ -18,7 +18,7 @@ from trainer.data import ImageSet, load
 from trainer.denoiser import target
 from trainer.distributed import team
 from trainer.images import to_bytes, to_signed
-from trainer.learner import Learner, best_device, refuse_labels
+from trainer.learner import Learner, best_device, machine, refuse_labels
 from trainer.likelihood import variational_bound
 from trainer.loss import bucket_times
 from trainer.problems import Problem, write_file
@@ -206,27 +206,27 @@ class Lessons:
 
 def _begin(
     config: ExperimentConfig, run: Run, device: str, data: ImageSet
-) -> tuple[Lessons, Learner, int]:
-    """The lessons, the learner where the run's state stands, and the steps done there."""
+) -> tuple[Lessons, Learner, int, float]:
+    """The lessons, the learner where the run's state stands, and the steps and seconds done."""
     lessons = Lessons(config, data, device)
     learner = Learner(config, run.process, data.shape[0], device)
     if not run.state_path.exists():
-        return lessons, learner, 0
+        return lessons, learner, 0, 0.0
     tensors, facts = load_tensors(run.state_path)
     learner.restore(tensors, run.state_path)
-    return lessons, learner, facts["step"]
+    return lessons, learner, facts["step"], facts.get("seconds", 0.0)
 
 
 def _follow(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> None:
     """What every rank but the first does: the same steps, and nothing else."""
-    lessons, learner, done = _begin(config, run, device, data)
+    lessons, learner, done, _ = _begin(config, run, device, data)
     for step in range(done, lessons.steps):
         learner.step(*lessons.at(step), step, lessons.steps)
     team().wait()  # for the leader to have written everything
 
 
 def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> Iterator[Event]:
-    lessons, learner, done = _begin(config, run, device, data)
+    lessons, learner, done, spent = _begin(config, run, device, data)
     steps, per_epoch = lessons.steps, lessons.per_epoch
     run.forget_after(done)
     begun = time.perf_counter()
@@ -238,12 +238,13 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
 
     def flush() -> list[Step]:
         """Read the losses of the steps since the last flush: the one place that waits for them."""
-        nonlocal flushed_at, healthy
+        nonlocal flushed_at, healthy, spent
         if not pending:
             return []
         losses = torch.stack([loss for _, _, loss, _ in pending]).tolist()
         now = time.perf_counter()
         speed = sum(count for *_, count in pending) / max(now - flushed_at, 1e-9)
+        spent += now - flushed_at
         flushed_at = now
         events = [
             Step(at, epoch, loss, speed, now - begun)
@@ -264,13 +265,15 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
 
     def save_state() -> Saved:
         nonlocal saved_at, saved_step
-        save_tensors(run.state_path, learner.state(), {"step": step, "steps": steps})
+        facts = {"step": step, "steps": steps, "seconds": spent}
+        save_tensors(run.state_path, learner.state(), facts)
         saved_at, saved_step = time.perf_counter(), step
         return Saved(step, run.state_path)
 
     def save_weights(epoch: int) -> Saved:
         facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
         facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
+        facts |= {"seconds": spent, "machine": machine(device)}
         return Saved(step, run.save_weights(step, learner.weights(), facts))
 
     evaluation_gap = max(1, round(config.evaluate_every * per_epoch))
@@ -301,7 +304,6 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
                 )
                 picture = run.folder / "samples" / f"{step:08d}.png"
                 write_file(picture, grid_png(outcome.samples))
-                flushed_at = time.perf_counter()
                 yield outcome
             if keeping or time.perf_counter() - saved_at > SAVE_SECONDS:
                 yield from flush()
@@ -310,6 +312,8 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
                 except Problem as problem:
                     saved_at = time.perf_counter()
                     yield Warned(f"{problem} Training goes on and will try again.")
+            if not pending:  # neither evaluating nor a pause is training
+                flushed_at = time.perf_counter()
         yield save_state()
         yield Finished(step, time.perf_counter() - begun)
     finally:
