@@ -8,6 +8,7 @@ longer than the first ten after the first. Needs psutil.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.epochs < 22:
         parser.error("--epochs must be at least 22")
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     config = PRESETS["modern"].with_changes(
         network_parameters={"width": 8, "blocks": 1},
         epochs=arguments.epochs,
