@@ -395,6 +395,8 @@ def sample(
         )
     if generator is None:
         generator = torch.Generator(x_T.device).manual_seed(0)
+    if start > 1:
+        raise Problem(f"Sampling starts at a time in (0, 1], not at {start:g}.")
     times = process.times(steps, min(start, latest_time(model, process)), spacing)
     yield from walk(Beliefs(model, process), x_T, times, sampler, generator, **options)
 
