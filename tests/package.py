@@ -33,7 +33,8 @@ def size_mb(folder: Path) -> float:
 def play(app: Path, folder: Path) -> dict[str, float]:
     """Play the tour in the app, in an empty environment and another folder; its facts."""
     program = app / ("DiffViz.exe" if os.name == "nt" else "DiffViz")
-    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TEMP") if name in os.environ}
+    names = ("SYSTEMROOT", "TEMP", "OMP_NUM_THREADS")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     environment = {**kept, "HOME": str(folder), "QT_QPA_PLATFORM": "offscreen"}
     subprocess.run([program, "--tour", folder / "tour"], cwd=folder, env=environment, check=True)
     for name in EXPORTS:
