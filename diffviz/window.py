@@ -6,8 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QPaintEvent
+from PySide6.QtCore import QEvent, QSettings, Qt, QTimer, QUrl
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QCloseEvent,
+    QDesktopServices,
+    QKeySequence,
+    QPaintEvent,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QLabel,
@@ -18,7 +25,7 @@ from PySide6.QtWidgets import (
     QTabWidget,
 )
 
-from diffviz import work
+from diffviz import session, work, work_runs
 from diffviz.exports import Exports
 from diffviz.jobs import Job
 from diffviz.panels import Panel
@@ -116,6 +123,7 @@ class MainWindow(QMainWindow):
             ("exportSettingsAction", "Export &settings…", "", asks.ask_settings),
         ):
             self._action(file, name, text, keys, slot)
+        self._action(file, "reportAction", "Make the &report's page…", "", self.make_report)
         file.addSeparator()
         quit_key = QKeySequence(QKeySequence.StandardKey.Quit).toString() or "Ctrl+Q"
         self._action(file, "quitAction", "&Quit", quit_key, self.close)
@@ -188,6 +196,17 @@ class MainWindow(QMainWindow):
             job.produced.connect(take)
         job.ended.connect(lambda: self.jobs.remove(job))
         job.begin()
+
+    def make_report(self) -> None:
+        """Draw the report's figures from all runs, and open their page in the browser."""
+        out, own = self.session.home / "report", self.session.home / "runs"
+        self.start(partial(work_runs.report, out, session.SHIPPED, own), self._reported)
+
+    def _reported(self, events: list) -> None:
+        last = events[-1]
+        self.session.message.emit(f"The report's page: {last.what} ({last.share:.0%})")
+        if last.page is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(last.page)))
 
     def _warmed(self, events: list) -> None:
         for event in events:

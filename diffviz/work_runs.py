@@ -152,6 +152,35 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
         yield Stage(folder, step, pictures(last.x))
 
 
+def card_of(folder: Path) -> Iterator[str]:
+    """The run's card as plain text: what it is, what was measured, how to repeat it."""
+    from trainer.cards import card, card_text
+    from trainer.runs import Run
+
+    yield card_text(card(Run.open(folder)))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """How far the report's page is, 0…1, on what; `page` when it is written."""
+
+    what: str
+    share: float
+    page: Path | None = None
+
+
+def report(out: Path, shipped: Path, own: Path) -> Iterator[Reported]:
+    """Write the page of the report's figures, from all runs; what is not measured stays out."""
+    from trainer.figures import Finished, Working, figures
+
+    folders = [folder for folder in (shipped, own) if any(folder.glob("*/config.json"))]
+    for event in figures(out, folders, samples=(), likelihood_images=0):
+        if isinstance(event, Working):
+            yield Reported(event.what, event.done / event.total)
+        elif isinstance(event, Finished):
+            yield Reported("The page", 1.0, event.page)
+
+
 def rename(folder: Path, name: str) -> Iterator[Path]:
     """Give a run's folder another name, beside where it is."""
     if not name.strip() or any(sign in name for sign in '/\\:*?"<>|') or name.startswith("."):

@@ -218,6 +218,15 @@ def test_missing_kinds_of_runs_are_named(folder, tmp_path):
     assert all("--preset report-sde" in gap.why for gap in gaps)
 
 
+def test_a_damaged_run_is_named_and_the_others_go_on(folder, tmp_path):
+    (folder / "modern-sde" / "config.json").write_text("{")
+    events = list(figures(tmp_path / "out", [folder], ("1",), samples=(), likelihood_images=0))
+    (gap,) = [event for event in events if isinstance(event, Missing)]
+    assert gap.what == "The run modern-sde"
+    assert "not valid JSON" in gap.why
+    assert [event.figure.number for event in events if isinstance(event, Made)] == ["1"]
+
+
 def test_bad_requests(folder, tmp_path):
     with pytest.raises(Problem, match="neither a run nor a folder of runs"):
         list(figures(tmp_path / "out", [tmp_path / "nothing"]))

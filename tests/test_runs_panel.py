@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QInputDialog, QMessageBox
 
 from diffviz import work_runs
 from diffviz.panels.runs import SMOOTHING, averaged, spread
+from trainer import figures
 from trainer.problems import Problem
 
 
@@ -97,3 +99,26 @@ def test_long_losses_are_averaged_and_stages_spread():
     assert ys[0] == np.arange(1, SMOOTHING + 1).mean()
     assert spread((10, 20, 30, 40, 50, 60), 3) == (20, 40, 60)
     assert spread((10,), 3) == (10,)
+
+
+def test_the_selected_runs_card_is_shown(qtbot, runs):
+    panel, _ = runs
+    row = next(r for r in range(panel.table.rowCount()) if panel.table.item(r, 0).text() == "mine")
+    panel.table.selectRow(row)
+    qtbot.waitUntil(lambda: "parameters" in panel.card.text(), timeout=30_000)
+    assert panel.card.text().startswith("mine: ")
+    assert "--preset modern" in panel.card.text()
+
+
+def test_the_menu_makes_the_reports_page(qtbot, window, monkeypatch):
+    # A figure of each kind is enough here: tests/test_figures.py draws them all.
+    monkeypatch.setattr(
+        figures.figures, "__defaults__", (None, ("1", "11"), (), 0, 0, "cpu", False)
+    )
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", opened.append)
+    window.findChild(QAction, "reportAction").trigger()
+    qtbot.waitUntil(lambda: bool(opened), timeout=60_000)
+    page = window.session.home / "report" / "index.html"
+    assert opened[0].toLocalFile() == str(page)
+    assert "Figure 11." in page.read_text()

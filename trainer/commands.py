@@ -357,13 +357,13 @@ def features_command(arguments: argparse.Namespace) -> int:
 
 
 def figures_command(arguments: argparse.Namespace) -> int:
-    from trainer.figures import NUMBERS, Finished, Made, Missing, Working, figures
+    from trainer.figures import Finished, Made, Missing, Working, figures
 
     counts = [64] if arguments.quick else arguments.samples
     events = figures(
         arguments.out,
         arguments.runs,
-        arguments.only or NUMBERS,
+        arguments.only,
         samples=tuple(count for count in counts if count > 0),
         likelihood_images=4 if arguments.quick else max(0, arguments.likelihood_images),
         seed=arguments.seed,

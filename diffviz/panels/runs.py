@@ -102,6 +102,11 @@ class RunsPanel(Panel):
             "Where in time the model errs", "loss", "t", "timeLossPlot",
             "The loss over t is measured at each evaluation of a training.",
         )  # fmt: skip
+        self.card = QLabel(objectName="cardLabel", wordWrap=True, margin=6)
+        self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.card.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.carding: Job | None = None
+        self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
         self.stage_views = [
             Mosaic("What a checkpoint draws appears here: select a run, press Draw stages.")
             for _ in range(STAGES)
@@ -144,7 +149,10 @@ class RunsPanel(Panel):
         plots.addWidget(self.plot)
         plots.addWidget(self.time_plot)
         plots.setSizes([230, 150])
-        upper.addWidget(self.table)
+        listing = QSplitter(Qt.Orientation.Vertical)
+        listing.addWidget(self.table)
+        listing.addWidget(self.card)
+        upper.addWidget(listing)
         upper.addWidget(plots)
         upper.setSizes([460, 420])
         upper.setChildrenCollapsible(False)
@@ -282,6 +290,15 @@ class RunsPanel(Panel):
             own = run is not None and not run.shipped
             able = run is not None and bool(run.checkpoints)
             button.setEnabled(own if key in ("rename", "delete") else able)
+
+        checkpoints = 0 if run is None else len(run.checkpoints)
+        if self.carded != (folder, checkpoints):
+            self.carded = folder, checkpoints
+            self.drop(self.carding)
+            self.card.clear()
+            if folder is not None and checkpoints:
+                make = partial(work_runs.card_of, folder)
+                self.carding = self.begin(make, lambda texts: self.card.setText(texts[-1]))
 
     def draw_stages(self) -> None:
         """Draw from evenly spread checkpoints of the selected run, all from the same noise."""

@@ -66,9 +66,13 @@ class Finished:
 Event = Working | Made | Missing | Finished
 
 
-def open_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs in those folders: each a run, or a folder of runs; only those with a checkpoint."""
-    found = []
+def open_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
+    """The runs with a checkpoint in those folders, each a run or a folder of runs.
+
+    Of a folder of runs, one that cannot be opened is named and left out.
+    """
+    found: list[Run] = []
+    damaged: list[Missing] = []
     for folder in folders:
         if (folder / "config.json").exists():
             found.append(Run.open(folder))
@@ -78,8 +82,12 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
             raise Problem(
                 f"{folder} is neither a run nor a folder of runs: name another with --runs."
             )
-        found += [Run.open(path) for path in inside]
-    return [run for run in found if run.checkpoints()]
+        for path in inside:
+            try:
+                found.append(Run.open(path))
+            except Problem as problem:
+                damaged.append(Missing(f"The run {path.name}", str(problem)))
+    return [run for run in found if run.checkpoints()], damaged
 
 
 def of_kind(runs: list[Run], kind: str) -> list[Run]:
@@ -185,17 +193,24 @@ def _measure(
             yield 0.7 + 0.3 * share
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("diffviz")
+    except importlib.metadata.PackageNotFoundError:  # a checkout, or the packaged app
+        return ""
+
+
 def figures(
     out: Path,
     folders: Sequence[Path] | None = None,
-    only: Sequence[str] = NUMBERS,
+    only: Sequence[str] | None = None,
     samples: tuple[int, ...] = (1024,),
     likelihood_images: int = 16,
     seed: int = 0,
     device: str = "cpu",
     recompute: bool = False,
 ) -> Iterator[Event]:
-    """Write the figures numbered in `only` and the page with the tables into `out`.
+    """Write the figures numbered in `only` (all) and the page with the tables into `out`.
 
     `folders` are runs or folders of runs (the shipped models unless given). Runs are measured with
     `samples` counts of images and `likelihood_images` test images where that is not known yet;
@@ -203,9 +218,11 @@ def figures(
     Raises Problem where there is no run at all, or `out` cannot be written.
     """
     folders = list(folders or [ASSETS / "models"])
+    only = only or NUMBERS
     if unknown := [number for number in only if number not in NUMBERS]:
         raise Problem(f"There is no figure {', '.join(unknown)}: they are 1 to {NUMBERS[-1]}.")
-    runs = open_runs(folders)
+    runs, missing = open_runs(folders)
+    yield from missing
     with file_problems("make the folder", out):
         out.mkdir(parents=True, exist_ok=True)
     sets: dict[str, ImageSet] = {}
@@ -221,7 +238,6 @@ def figures(
     of_report = [run for run in runs if run.config.dataset == "mnist"] or runs
     data = data_of(of_report[0] if of_report else None)
     total, done = len(measuring) + len(only), 0
-    missing: list[Missing] = []
     drawn: list[Figure] = []
 
     for run in measuring:
@@ -264,7 +280,7 @@ def figures(
         return shlex.join([*words, "--runs", *map(str, folders)])
 
     about = {
-        "version": importlib.metadata.version("diffviz"),
+        "version": _version(),
         "torch": torch.__version__,
         "machine": machine(device),
         "date": time.strftime("%-d %B %Y"),
