@@ -194,6 +194,7 @@ def test_the_whole_page(folder, tmp_path):
     text = events[-1].page.read_text()
     assert "modern keeps one checkpoint only" in text
     assert "13,122 s" in text
+    assert text.count("own preset report-ddpm is not here") == 3
     for link in re.findall(r'<a href="([^"]+)"', text):
         assert (out / link).is_file()
     drawings = re.findall(r"<svg .*?</svg>", text, re.DOTALL)

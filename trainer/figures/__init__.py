@@ -158,18 +158,18 @@ def _draw(number: str, runs: list[Run], data: ImageSet, seed: int) -> pictures.D
 
 
 def _stand_in(figure: Figure, runs: list[Run]) -> str:
-    """A sentence if the figure is drawn from another preset than the report's, or nothing."""
-    name = figure.settings.get("run")
-    if name is None:
+    """A sentence if no run of the report's own preset is in the figure, or nothing."""
+    names = figure.settings.get("runs", [figure.settings.get("run")])
+    shown = [run for run in runs if run.folder.name in names]
+    if not shown:
         return ""
-    run = next(r for r in runs if r.folder.name == name)
-    kind = "ddpm" if run.config.process.startswith("ddpm") else "sde"
+    kind = "ddpm" if shown[0].config.process.startswith("ddpm") else "sde"
     wanted = (FIRST_DDPM if kind == "ddpm" else FIRST_SDE)[0]
-    if run.config.preset == wanted:
+    if any(run.config.preset == wanted for run in shown):
         return ""
-    there = any(r.config.preset == wanted for r in runs)
-    why = "has not what this needs" if there else "is not here"
-    return f"Drawn from {name} (preset {run.config.preset}): a run of {wanted} {why}."
+    there = any(run.config.preset == wanted for run in runs)
+    why = "lacks what this needs" if there else "is not here"
+    return f"Drawn from {' and '.join(names)}: a run of the report's own preset {wanted} {why}."
 
 
 def _measure(

@@ -100,17 +100,17 @@ the first ones of their seed.</p>
 <section id="cards"><h2>The models</h2>
 {% for card in cards %}
 <div class="card" id="card-{{ card.name }}"><h3>{{ card.name }}</h3>
-<p>{{ card.description }} {{ card.network }} network, {{ "{:,}".format(card.parameters) }}
+<p>{{ card.description }} Network: {{ card.network }}, {{ "{:,}".format(card.parameters) }}
 parameters, predicts {{ card.prediction }}; process {{ card.process }}
 {%- if card.process_parameters %} ({{ plain(card.process_parameters) }}){% endif %}.</p>
 <ul>
-<li>{% if card.images_seen is none %}An unknown number of{% else %}
-{{ "{:,}".format(card.images_seen) }}{% endif %}
-images of {{ card.dataset }} seen in
-{{ "{:,}".format(card.step) if card.step else "?" }} steps;
-{% if card.seconds is not none %}{{ duration(card.seconds) }} of training
-{%- if card.machine %} on {{ card.machine }}{% endif %}
-{%- else %}the run did not record its training time{% endif %}.</li>
+<li>Trained on {{ counted(card.images_seen) }} images of {{ card.dataset }} in
+{{ counted(card.step) }} steps;
+{% if card.seconds is not none %}
+{{ duration(card.seconds) }}{% if card.machine %} on {{ card.machine }}{% endif %}.</li>
+{% else %}
+the run did not record its training time.</li>
+{% endif %}
 {% for measure in card.measures %}<li>{{ sentence(measure) }}.</li>{% endfor %}
 {% if not card.measures %}<li>Not measured yet.</li>{% endif %}
 <li>Repeat: <code>{{ card.command }}</code></li>
@@ -156,7 +156,7 @@ def page(
     """The whole page. `missing` are (what, why); `figure_command(number)` repeats one figure."""
     environment = Environment(autoescape=True, trim_blocks=True)
     sections = [
-        (title, [figure for figure in drawn if figure.number in numbers])
+        (title, sorted((f for f in drawn if f.number in numbers), key=lambda f: int(f.number)))
         for title, numbers in SECTIONS
     ]
     return environment.from_string(TEMPLATE).render(
@@ -169,6 +169,7 @@ def page(
         inline=_inline,
         plain=plain,
         duration=duration,
+        counted=lambda number: "an unknown number of" if number is None else f"{number:,}",
         sentence=lambda entry: describe(Measure(**entry)),
         **about,
     )
