@@ -105,9 +105,9 @@ def test_the_selected_runs_card_is_shown(qtbot, runs):
     panel, _ = runs
     row = next(r for r in range(panel.table.rowCount()) if panel.table.item(r, 0).text() == "mine")
     panel.table.selectRow(row)
-    qtbot.waitUntil(lambda: "parameters" in panel.card.text(), timeout=30_000)
-    assert panel.card.text().startswith("mine: ")
-    assert "--preset modern" in panel.card.text()
+    qtbot.waitUntil(lambda: "parameters" in panel.card.toPlainText(), timeout=30_000)
+    assert panel.card.toPlainText().startswith("mine: ")
+    assert "--preset modern" in panel.card.toPlainText()
 
 
 def test_the_menu_makes_the_reports_page(qtbot, window, monkeypatch):

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QLabel,
     QMessageBox,
+    QPlainTextEdit,
     QPushButton,
     QSplitter,
     QTableWidget,
@@ -102,9 +103,9 @@ class RunsPanel(Panel):
             "Where in time the model errs", "loss", "t", "timeLossPlot",
             "The loss over t is measured at each evaluation of a training.",
         )  # fmt: skip
-        self.card = QLabel(objectName="cardLabel", wordWrap=True, margin=6)
-        self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.card.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.card = QPlainTextEdit(objectName="cardText", readOnly=True)
+        self.card.setAccessibleName("The selected run's card")
+        self.card.setPlaceholderText("Select a run to read its card.")
         self.carding: Job | None = None
         self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
         self.stage_views = [
@@ -152,6 +153,7 @@ class RunsPanel(Panel):
         listing = QSplitter(Qt.Orientation.Vertical)
         listing.addWidget(self.table)
         listing.addWidget(self.card)
+        listing.setSizes([200, 180])
         upper.addWidget(listing)
         upper.addWidget(plots)
         upper.setSizes([460, 420])
@@ -298,7 +300,7 @@ class RunsPanel(Panel):
             self.card.clear()
             if folder is not None and checkpoints:
                 make = partial(work_runs.card_of, folder)
-                self.carding = self.begin(make, lambda texts: self.card.setText(texts[-1]))
+                self.carding = self.begin(make, lambda texts: self.card.setPlainText(texts[-1]))
 
     def draw_stages(self) -> None:
         """Draw from evenly spread checkpoints of the selected run, all from the same noise."""
