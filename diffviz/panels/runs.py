@@ -31,6 +31,7 @@ from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.session import Session, row_of
 from diffviz.widgets.curves import CurvesPlot
+from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 
 COLUMNS = ("Run", "Preset", "Steps", "Loss", "Bits/dim", "Checkpoints")
@@ -168,6 +169,14 @@ class RunsPanel(Panel):
         layout.addWidget(upper, 3)
         layout.addLayout(actions)
         layout.addLayout(grid, 2)
+        layout.addWidget(
+            Formula(
+                "Loss compares runs that predict the same thing; bits/dim compares all.",
+                [("L = E ‖y − y_θ(x_t, t)‖^2,   bits/dim ≤ −(ELBO) / (D log 2)",
+                  "Ho et al. 2020, eq. 14; Kingma et al. 2021")],
+                "runsFormula",
+            )
+        )  # fmt: skip
 
     def selected(self) -> Path | None:
         """The folder of the run that is selected in the list."""

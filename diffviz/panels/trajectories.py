@@ -26,6 +26,7 @@ from diffviz.films import Films
 from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.session import ROWS, Session
+from diffviz.widgets.formula import Formula
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
@@ -103,6 +104,15 @@ class TrajectoriesPanel(Panel):
         layout.addLayout(self._make_views(), 1)
         layout.addWidget(self.timeline)
         layout.addWidget(self.facts)
+        layout.addWidget(
+            Formula(
+                "Both rows start from the same noise; each step removes a little of what the "
+                "network takes for noise.",
+                [("x_t = α(t) x_0 + σ(t) ε,   dx = [f − g^2 ∇_x log p_t(x)] dt + g dw̄",
+                  "Ho et al. 2020, eq. 4; Song et al. 2021, eq. 6")],
+                "trajectoriesFormula",
+            )
+        )  # fmt: skip
 
         self.sample_button.clicked.connect(self.sample)
         self.stop_button.clicked.connect(self.stop)
