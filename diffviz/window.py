@@ -29,21 +29,38 @@ from diffviz import session, work, work_runs
 from diffviz.exports import Exports
 from diffviz.jobs import Job
 from diffviz.panels import Panel
-from diffviz.panels.gallery import GalleryPanel
-from diffviz.panels.overview import OverviewPanel
-from diffviz.panels.plane import PlanePanel
-from diffviz.panels.runs import RunsPanel
-from diffviz.panels.samplers import SamplersPanel
-from diffviz.panels.schedule import SchedulePanel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
 from diffviz.session import Session
 
+FIRST_SIGHT_MS = 30  # what the screen needs to show the first frame before work begins
 THEMES = {
     "System": Qt.ColorScheme.Unknown,
     "Light": Qt.ColorScheme.Light,
     "Dark": Qt.ColorScheme.Dark,
 }
+
+
+def later_panels(session: Session) -> Iterator[Panel]:
+    """The panels that the first sight of the window does not need, one after the other."""
+    from diffviz.panels.samplers import SamplersPanel
+
+    yield SamplersPanel(session)
+    from diffviz.panels.gallery import GalleryPanel
+
+    yield GalleryPanel(session)
+    from diffviz.panels.runs import RunsPanel
+
+    yield RunsPanel(session)
+    from diffviz.panels.overview import OverviewPanel
+
+    yield OverviewPanel(session)
+    from diffviz.panels.plane import PlanePanel
+
+    yield PlanePanel(session)
+    from diffviz.panels.schedule import SchedulePanel
+
+    yield SchedulePanel(session)
 
 
 class MainWindow(QMainWindow):
@@ -55,18 +72,8 @@ class MainWindow(QMainWindow):
         self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
         self.training = TrainingPanel(self.session)
         self.trajectories = TrajectoriesPanel(self.session)
-        self.samplers = SamplersPanel(self.session)
-        self.gallery = GalleryPanel(self.session)
-        self.runs = RunsPanel(self.session)
-        self.panels: list[Panel] = [
-            self.trajectories,
-            self.samplers,
-            self.gallery,
-            self.runs,
-            OverviewPanel(self.session),
-            PlanePanel(self.session),
-            SchedulePanel(self.session),
-        ]
+        self.panels: list[Panel] = []
+        self.later = later_panels(self.session)
         self.jobs: list[Job] = []
         self.ready = False
         self.setWindowTitle("DiffViz")
@@ -74,8 +81,6 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
         self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
         self.stage.tabBar().setDrawBase(False)
-        for panel in self.panels:
-            self.stage.addTab(panel, panel.title)
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.addWidget(self.training)
         self.split.addWidget(self.stage)
@@ -93,19 +98,52 @@ class MainWindow(QMainWindow):
         self.session.message.connect(self.statusBar().showMessage)
         self.exports = Exports(self)
         self._make_menus()
-        self._restore()
+        self._add(self.trajectories)
+        if self.kept.contains("geometry"):
+            self.restoreGeometry(self.kept.value("geometry"))
+            self.split.restoreState(self.kept.value("split"))
         self._painted = False
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if not self._painted:
             self._painted = True
-            QTimer.singleShot(0, self._warm_up)
+            QTimer.singleShot(FIRST_SIGHT_MS, self, self._warm_up)
 
     def _warm_up(self) -> None:
         """Load torch, which takes seconds: once the window can be seen, and not before."""
         if self.isVisible():
             self.start(partial(work.warm_up, self.session.home), self._warmed)
+            QTimer.singleShot(0, self, self._grow)
+
+    def _grow(self) -> bool:
+        """Add the next of the later panels, and soon the one after; False when all are there."""
+        panel = next(self.later, None)
+        if panel is None:
+            return False
+        self._add(panel)
+        QTimer.singleShot(0, self, self._grow)
+        return True
+
+    def _add(self, panel: Panel) -> None:
+        """Make the panel a tab with a menu entry, and set it as the last session left it."""
+        self.panels.append(panel)
+        number = len(self.panels)
+        self.stage.addTab(panel, panel.title)
+        show = partial(self.stage.setCurrentWidget, panel)
+        self._action(self.view_menu, f"show{number}Action", panel.title, f"Ctrl+{number}", show)
+        try:
+            settings = json.loads(str(self.kept.value(f"settings/{panel.title}", "{}")))
+            if settings:
+                panel.prepare(settings)
+        except (ValueError, TypeError, AttributeError, KeyError):
+            self.session.message.emit(f"{panel.title} starts anew: what was kept is damaged.")
+        if panel.title == self.kept.value("panel"):
+            self.stage.setCurrentWidget(panel)
+
+    def panel_named(self, title: str) -> Panel:
+        """The panel of that title."""
+        return next(panel for panel in self.panels if panel.title == title)
 
     @property
     def panel(self) -> Panel:
@@ -133,12 +171,9 @@ class MainWindow(QMainWindow):
         self._action(
             view, "forwardAction", "Step &forward", "Alt+Right", lambda: self._play("forward")
         )
-        view.addSeparator()
-        for index, panel in enumerate(self.panels):
-            show = partial(self.stage.setCurrentIndex, index)
-            self._action(view, f"show{index + 1}Action", panel.title, f"Ctrl+{index + 1}", show)
-        view.addSeparator()
         self._make_themes(view.addMenu("&Theme"))
+        view.addSeparator()
+        self.view_menu = view
         self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
         self.explain.setShortcut(QKeySequence("F1"))
         self.explain.setCheckable(True)
@@ -177,6 +212,8 @@ class MainWindow(QMainWindow):
 
     def _explain(self) -> None:
         """Lay the explanation of the panel on view over it, or take it away."""
+        if not self.panels:
+            return
         self.explanation.setVisible(self.explain.isChecked())
         self.explanation.setText(self.panel.explanation)
         width = min(560, self.stage.width() - 40)
@@ -210,6 +247,8 @@ class MainWindow(QMainWindow):
 
     def _warmed(self, events: list) -> None:
         for event in events:
+            while self._grow():
+                pass
             self.ready = True
             self.training.device.setText(event.device)
             if event.unfinished is not None:
@@ -265,21 +304,6 @@ class MainWindow(QMainWindow):
         for panel in self.panels:
             self.kept.setValue(f"settings/{panel.title}", json.dumps(panel.settings()))
         self.kept.sync()
-
-    def _restore(self) -> None:
-        """Bring back what `_keep` remembered."""
-        if self.kept.contains("geometry"):
-            self.restoreGeometry(self.kept.value("geometry"))
-            self.split.restoreState(self.kept.value("split"))
-        for index, panel in enumerate(self.panels):
-            if panel.title == self.kept.value("panel"):
-                self.stage.setCurrentIndex(index)
-            try:
-                settings = json.loads(str(self.kept.value(f"settings/{panel.title}", "{}")))
-            except ValueError:
-                continue
-            if isinstance(settings, dict) and settings:
-                panel.prepare(settings)
 
     def shutdown(self) -> None:
         """End every worker; training leaves its checkpoint."""

@@ -23,8 +23,8 @@ PLAIN = Qt.KeyboardModifier.NoModifier
 
 @pytest.fixture
 def panel(qtbot, window):
-    window.stage.setCurrentWidget(window.gallery)
-    panel = window.gallery
+    window.stage.setCurrentWidget(window.panel_named("Gallery"))
+    panel = window.panel_named("Gallery")
     qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
     panel.prepare({"sampler": "ddpm", "steps": 2, "count": 32, "seed": 3})
     return panel
@@ -155,8 +155,8 @@ def conditional(tmp_path):
 
 
 def test_classes_are_offered_where_the_model_knows_them(qtbot, conditional, window):
-    window.stage.setCurrentWidget(window.gallery)
-    panel = window.gallery
+    window.stage.setCurrentWidget(window.panel_named("Gallery"))
+    panel = window.panel_named("Gallery")
     qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
     assert not panel.label.isVisible()
     panel.prepare({"model": "classy", "sampler": "ddim", "steps": 2, "count": 16, "class": 7,

@@ -25,7 +25,7 @@ def runs(qtbot, window, small_models):
     lines = [{"step": k, "epoch": 1, "loss": 1 / k} for k in range(1, 31)]
     lines += [{"step": 30, "epoch": 1, "bpd": 2.5}]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    panel = window.runs
+    panel = window.panel_named("Runs")
     window.stage.setCurrentWidget(panel)
     qtbot.waitUntil(lambda: any(r.name == "mine" for r in window.session.runs), timeout=10_000)
     return panel, folder

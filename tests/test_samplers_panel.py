@@ -21,8 +21,8 @@ from trainer.samplers import sample
 
 @pytest.fixture
 def panel(qtbot, window):
-    window.stage.setCurrentWidget(window.samplers)
-    panel = window.samplers
+    window.stage.setCurrentWidget(window.panel_named("Samplers"))
+    panel = window.panel_named("Samplers")
     qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
     ask(panel, [["ddim", 2], ["ddim", 4], ["ddpm", 3]])
     return panel

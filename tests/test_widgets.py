@@ -311,6 +311,7 @@ def curve(qtbot):
     qtbot.addWidget(widget)
     widget.resize(400, 300)
     widget.show()
+    assert widget.plot is not None  # made now
     return widget
 
 

@@ -135,11 +135,13 @@ def test_layout_and_settings_return_on_the_next_start(qtbot, window):
     qtbot.waitUntil(lambda: stage.request.seed == 11 and bool(stage.nfe), timeout=30_000)
     stage.timeline.pause()
     stage.timeline.set_fraction(0.5)
-    window.stage.setCurrentWidget(window.runs)
+    window.stage.setCurrentWidget(window.panel_named("Runs"))
     window.close()
     again = MainWindow(window.session.home)
     qtbot.addWidget(again, before_close_func=MainWindow.shutdown)
-    assert again.panel is again.runs
+    again.show()
+    qtbot.waitUntil(lambda: again.ready, timeout=60_000)
+    assert again.panel.title == "Runs"
     assert again.trajectories.seed.value() == 11
     assert again.trajectories.timeline.fraction() == 0.5
 
@@ -249,10 +251,11 @@ def test_an_unwritable_place_gives_a_sentence(qtbot, window, tmp_path):
 
 
 def test_the_tour(qtbot, tmp_path, small_app):
-    assert Tour(tmp_path / "tour").play() == 0
+    tour = Tour(tmp_path / "tour")
+    assert tour.play() == 0
     facts = json.loads((tmp_path / "tour" / "tour.json").read_text())
     assert facts["last_loss"] < facts["first_loss"]
     looked = [path.stem[3:] for path in sorted((tmp_path / "tour").glob("[0-9]*.png"))]
     assert {"noise", "digits", "training", "dark"} < set(looked)
-    titles = [panel.title.lower().replace(" ", "-") for panel in MainWindow(tmp_path).panels]
+    titles = [panel.title.lower().replace(" ", "-") for panel in tour.window.panels]
     assert set(titles) - {"trajectories"} < set(looked)

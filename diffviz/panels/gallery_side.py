@@ -24,9 +24,8 @@ class Side(QWidget):
         super().__init__(parent)
         self.setFixedWidth(WIDTH)
         self.summary = QLabel(objectName="gallerySummary", wordWrap=True)
-        self.balance = HistogramPlot(DIGITS, np.full(10, 0.1), LEAST_TOP)
-        self.balance.setObjectName("balancePlot")
-        self.balance.setAccessibleName("How often each digit was seen, against equally often")
+        words = "How often each digit was seen, against equally often"
+        self.balance = HistogramPlot(DIGITS, np.full(10, 0.1), LEAST_TOP, "balancePlot", words)
         self.balance.setToolTip("The share of each digit; the line is a tenth")
         self.balance.setFixedHeight(110)
         self.balance.plot.getPlotItem().getAxis("bottom").setTicks(

@@ -205,9 +205,8 @@ class TrajectoriesPanel(Panel):
                 view.setToolTip(words.capitalize())
                 view.hovered.connect(self._mark)
                 self.views[row, direction] = view
-            histogram = HistogramPlot(work.BINS, normal, 0.9)
-            histogram.setObjectName(f"{row}Histogram")
-            histogram.setAccessibleName(f"{ROW_TITLES[row]} pixel values against N(0, 1)")
+            words = f"{ROW_TITLES[row]} pixel values against N(0, 1)"
+            histogram = HistogramPlot(work.BINS, normal, 0.9, f"{row}Histogram", words)
             histogram.setToolTip("Pixel values of the denoised images; the line is N(0, 1)")
             self.histograms[row] = histogram
         self._arrange()

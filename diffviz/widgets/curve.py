@@ -1,14 +1,15 @@
 """A live curve, such as a training loss."""
 
+from typing import Any
+
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import ArrayLike
-from PySide6.QtCore import QEvent, Qt, QTimer
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QColor, QImage, QPalette
-from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QWidget
 
 from diffviz import style
-from diffviz.widgets.themed import dress
+from diffviz.widgets.late import LatePlot
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
@@ -32,7 +33,7 @@ def _smoothed(ys: np.ndarray, start: float) -> np.ndarray:
     return out
 
 
-class CurvePlot(QWidget):
+class CurvePlot(LatePlot):
     """Plots y against x as points arrive, with a smoothed line over the raw one if `smooth`.
 
     `x` must not decrease: only the part in view is drawn, and it is found by bisection.
@@ -49,39 +50,29 @@ class CurvePlot(QWidget):
         placeholder: str = "Nothing to plot yet",
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName(object_name)
-        self.setAccessibleName(title)
+        super().__init__(object_name, title, placeholder, parent)
         self._title, self._y_label, self._x_label = title, y_label, x_label
         self._smooth = smooth
         self._log = False
         self._count = 0
         self._data = np.empty((3, 256))  # x, y and smoothed y, with room to grow
-
-        self.plot = pg.PlotWidget(enableMenu=False)
-        item = self.plot.getPlotItem()
-        item.setDownsampling(auto=True, mode="peak")
-        item.setClipToView(True)
-        item.showGrid(x=True, y=True, alpha=0.2)
-        self._raw_line = item.plot(connect="finite")
-        self._smooth_line = item.plot(connect="finite")
-
-        self._empty = QLabel(placeholder)
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setWordWrap(True)
-        self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        layout = QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.plot, 0, 0)
-        layout.addWidget(self._empty, 0, 0)  # over the plot
-
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.setInterval(REDRAW_MS)
         self._redraw_timer.timeout.connect(self.redraw)
-        self.apply_palette()
-        self.redraw()
+
+    def make_plot(self) -> Any:
+        import pyqtgraph as pg
+
+        plot = pg.PlotWidget(enableMenu=False)
+        item = plot.getPlotItem()
+        item.setDownsampling(auto=True, mode="peak")
+        item.setClipToView(True)
+        item.showGrid(x=True, y=True, alpha=0.2)
+        item.setLogMode(x=False, y=self._log)
+        self._raw_line = item.plot(connect="finite")
+        self._smooth_line = item.plot(connect="finite")
+        return plot
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Copies of all x and y given so far."""
@@ -107,12 +98,14 @@ class CurvePlot(QWidget):
     def set_log(self, on: bool) -> None:
         """Choose a logarithmic y axis, which leaves out values that are not positive."""
         self._log = on
-        self.plot.getPlotItem().setLogMode(x=False, y=on)
-        self.plot.getPlotItem().enableAutoRange()
+        if self.made:
+            self.plot.getPlotItem().setLogMode(x=False, y=on)
+            self.plot.getPlotItem().enableAutoRange()
         self.redraw()
 
     def picture(self) -> QImage:
         """What the widget shows, up to date."""
+        self.plot.repaint()  # made, if nobody has looked yet
         self.redraw()
         return self.grab().toImage()
 
@@ -120,6 +113,8 @@ class CurvePlot(QWidget):
         """Bring the picture up to date."""
         self._redraw_timer.stop()
         self._empty.setVisible(self._count == 0)
+        if not self.made:
+            return
         xs, ys, smooth = self._data[:, : self._count].copy()
         self._raw_line.setData(xs, self._drawable(ys))
         if self._smooth:
@@ -127,6 +122,12 @@ class CurvePlot(QWidget):
 
     def apply_palette(self) -> None:
         """Take the colours from the palette, so that the plot suits dark and light themes."""
+        if not self.made:
+            return
+        import pyqtgraph as pg
+
+        from diffviz.widgets.themed import dress
+
         palette = self.palette()
         base = palette.color(QPalette.ColorRole.Base)
         text = palette.color(QPalette.ColorRole.Text)
@@ -140,12 +141,6 @@ class CurvePlot(QWidget):
             raw = _mixed(raw, base, FAINTNESS)
         self._raw_line.setPen(pg.mkPen(raw, width=1))
         self._smooth_line.setPen(pg.mkPen(smooth, width=2))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        # Qt may send this before the constructor has got as far as the plot.
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_redraw_timer"):
-            self.apply_palette()
 
     def _add(self, xs: ArrayLike, ys: ArrayLike) -> None:
         x = np.atleast_1d(np.asarray(xs, float))

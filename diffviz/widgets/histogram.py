@@ -1,38 +1,46 @@
 """A density of values drawn as steps over a reference curve."""
 
+from typing import Any
+
 import numpy as np
-import pyqtgraph as pg
-from PySide6.QtCore import QEvent
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from diffviz import style
+from diffviz.widgets.late import LatePlot
 
 
-class HistogramPlot(QWidget):
+class HistogramPlot(LatePlot):
     """Shows a density over fixed bins, filled, and beside it the density it is compared with."""
 
     def __init__(
-        self, edges: np.ndarray, reference: np.ndarray, top: float, parent: QWidget | None = None
+        self,
+        edges: np.ndarray,
+        reference: np.ndarray,
+        top: float,
+        object_name: str,
+        title: str,
+        parent: QWidget | None = None,
     ) -> None:
         """`edges` (n + 1,) of the bins; `reference` (n,) densities; the y axis ends at `top`."""
-        super().__init__(parent)
-        self.edges, self._density = edges, np.zeros(len(edges) - 1)
-        self.plot = pg.PlotWidget(enableMenu=False)
-        item = self.plot.getPlotItem()
+        super().__init__(object_name, title, parent=parent)
+        self.edges, self.reference, self.top = edges, reference, top
+        self._density = np.zeros(len(edges) - 1)
+
+    def make_plot(self) -> Any:
+        import pyqtgraph as pg
+
+        plot = pg.PlotWidget(enableMenu=False)
+        item = plot.getPlotItem()
         item.hideButtons()
         item.setMouseEnabled(x=False, y=False)
         item.hideAxis("left")
-        item.setXRange(edges[0], edges[-1], padding=0)
-        item.setYRange(0, top, padding=0)
+        item.setXRange(self.edges[0], self.edges[-1], padding=0)
+        item.setYRange(0, self.top, padding=0)
         self._bars = item.plot(stepMode="center", fillLevel=0)
-        centres = (edges[:-1] + edges[1:]) / 2
-        self._reference = item.plot(centres, reference)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.plot)
-        self.apply_palette()
-        self.show_density(self._density)
+        centres = (self.edges[:-1] + self.edges[1:]) / 2
+        self._reference = item.plot(centres, self.reference)
+        return plot
 
     @property
     def density(self) -> np.ndarray:
@@ -42,22 +50,24 @@ class HistogramPlot(QWidget):
     def show_density(self, density: np.ndarray) -> None:
         """Show these densities (n,), one a bin."""
         self._density = density
-        self._bars.setData(self.edges, density)
+        self.redraw()
+
+    def redraw(self) -> None:
+        if self.made:
+            self._bars.setData(self.edges, self._density)
 
     def apply_palette(self) -> None:
+        if not self.made:
+            return
+        import pyqtgraph as pg
+
+        from diffviz.widgets.themed import dress
+
         palette = self.palette()
         self.plot.setBackground(palette.color(QPalette.ColorRole.Base))
-        text = palette.color(QPalette.ColorRole.Text)
-        axis = self.plot.getPlotItem().getAxis("bottom")
-        axis.setPen(text)
-        axis.setTextPen(text)
+        dress(self.plot.getPlotItem().getAxis("bottom"), palette.color(QPalette.ColorRole.Text))
         bars, reference = map(QColor, style.series(palette)[:2])
         self._reference.setPen(pg.mkPen(reference, width=2))
         self._bars.setPen(pg.mkPen(bars, width=1))
         bars.setAlphaF(0.45)
         self._bars.setBrush(bars)
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_bars"):
-            self.apply_palette()

@@ -1,0 +1,74 @@
+"""A widget whose plot is made late."""
+
+from typing import Any
+
+from PySide6.QtCore import QEvent, Qt, QTimer
+from PySide6.QtGui import QPaintEvent, QPalette
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+
+
+class LatePlot(QWidget):
+    """Holds a pyqtgraph plot that is made once the widget has been painted, or is asked for.
+
+    Importing pyqtgraph takes half a second, which the first sight of a window need not wait for.
+    Until then, and while there is nothing to plot, the placeholder shows.
+    """
+
+    def __init__(
+        self, object_name: str, title: str, placeholder: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName(object_name)
+        self.setAccessibleName(title)
+        self._plot: Any = None
+        self._asked = False
+        self._empty = QLabel(placeholder)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setWordWrap(True)
+        self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._empty, 0, 0)
+
+    @property
+    def plot(self) -> Any:
+        """The pyqtgraph.PlotWidget, made now unless it is there."""
+        if self._plot is None:
+            self._plot = self.make_plot()
+            layout = self.layout()
+            assert isinstance(layout, QGridLayout)
+            layout.addWidget(self._plot, 0, 0)
+            self._empty.raise_()
+            self.apply_palette()
+            self.redraw()
+        return self._plot
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a plot to draw on yet."""
+        return self._plot is not None
+
+    def make_plot(self) -> Any:
+        """The new PlotWidget, with everything in it that never changes."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Bring the picture up to date, if it is made."""
+        raise NotImplementedError
+
+    def apply_palette(self) -> None:
+        """Take the colours from the palette, if the plot is made."""
+        raise NotImplementedError
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._asked:
+            self._asked = True
+            QTimer.singleShot(0, self, lambda: self.plot)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        # Qt may send this before the constructor has got as far as the plot.
+        if event.type() == QEvent.Type.PaletteChange and getattr(self, "_plot", None) is not None:
+            self.apply_palette()
