@@ -12,9 +12,11 @@ from PySide6.QtWidgets import QApplication
 
 from diffviz import style
 from diffviz.panels import Panel
+from diffviz.panels.gallery import GalleryPanel
 from diffviz.panels.overview import OverviewPanel
 from diffviz.panels.plane import PlanePanel
 from diffviz.panels.runs import RunsPanel
+from diffviz.panels.samplers import SamplersPanel
 from diffviz.panels.schedule import SchedulePanel
 from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
@@ -122,6 +124,14 @@ class Tour:
         """Show a panel, do its job as far as it takes a moment, leave a picture."""
         self.window.stage.setCurrentWidget(panel)
         match panel:
+            case SamplersPanel():
+                panel.compare_button.click()
+                self.wait(lambda: not panel.comparing, "the samplers were compared")
+            case GalleryPanel():
+                panel.count.setCurrentIndex(0)
+                panel.steps.setValue(10)
+                panel.sample_button.click()
+                self.wait(lambda: panel.job is None, "the gallery was drawn")
             case RunsPanel():
                 folder = self.window.training.where.folder  # type: ignore[union-attr]
                 self.wait(

@@ -24,15 +24,23 @@ BINS = np.linspace(-4, 4, 65)
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run that can be opened: its folder, settings, kept checkpoints and last measures."""
+    """A run that can be opened: its folder, settings, kept checkpoints and last measures.
+
+    `fid` is the newest checkpoint's, of `fid_samples` samples; `resumable` says that the state of
+    a training is there to go on from.
+    """
 
     folder: Path
     config: ExperimentConfig
     checkpoints: tuple[Path, ...]
     shipped: bool
+    resumable: bool
     step: int
+    epoch: int
     loss: float | None
     bits_per_dim: float | None
+    fid: float | None
+    fid_samples: int
 
     @property
     def name(self) -> str:
@@ -57,6 +65,19 @@ def _last_measures(path: Path) -> dict[str, float]:
     return found
 
 
+def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, int]:
+    """The FID measured of the run's newest checkpoint with the most samples, and their number."""
+    from trainer.measures import measures
+    from trainer.runs import Run
+
+    try:
+        found = [m for m in measures(Run(folder, config)) if m.kind == "samples"]
+        best = max(found, key=lambda m: m.settings["count"])
+        return float(best.values["fid"]), int(best.settings["count"])
+    except (Problem, ValueError, KeyError, TypeError):
+        return None, 0
+
+
 def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
     """One list: the shipped models, then the user's runs, the newest first; damaged ones left out.
 
@@ -78,9 +99,12 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
                 config,
                 tuple(sorted((folder / "checkpoints").glob("*.safetensors"))),
                 folder.parent == shipped,
+                folder.parent != shipped and (folder / "state.safetensors").exists(),
                 int(measures.get("step", 0)),
+                int(measures.get("epoch", 0)),
                 measures.get("loss"),
                 measures.get("bpd"),
+                *_fid_of(folder, config),
             )
         )
     yield found

@@ -76,6 +76,24 @@ def test_rename_and_delete(qtbot, runs, monkeypatch):
     qtbot.waitUntil(lambda: not renamed.exists(), timeout=10_000)
 
 
+def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
+    training, panel = window.training, window.panel_named("Runs")
+    training.epochs.setValue(20)
+    qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: training.loss.points()[0].size >= 3, timeout=30_000)
+    training.stop()
+    qtbot.waitUntil(lambda: not training.training, timeout=30_000)
+    folder = training.where.folder
+    window.stage.setCurrentWidget(panel)
+    qtbot.waitUntil(lambda: folder in [r.folder for r in panel.session.runs], timeout=10_000)
+    panel.table.selectRow([r.folder for r in panel.session.runs].index(folder))
+    assert panel.buttons["resume"].isEnabled()
+    qtbot.mouseClick(panel.buttons["resume"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: training.loss.points()[0].size > 0, timeout=30_000)
+    assert training.loss.points()[0][0] > 3
+    assert training.where.folder == folder
+
+
 def test_shipped_runs_cannot_be_deleted(runs):
     panel, _ = runs
     names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]

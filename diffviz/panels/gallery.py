@@ -23,6 +23,7 @@ from diffviz.panels.choices import SEED_WIDTH, ModelChoice, list_samplers, narro
 from diffviz.panels.gallery_side import MOST_NEIGHBOURS, SURE, Side
 from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
+from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import BACKGROUND
 from diffviz.widgets.picker import Note, Picker
 from diffviz.work_gallery import Labelled, Nearest, Unlabelled
@@ -79,6 +80,18 @@ class GalleryPanel(Panel):
         layout.addLayout(self._make_controls())
         layout.addLayout(self._make_actions())
         layout.addLayout(below, 1)
+        layout.addWidget(
+            Formula(
+                "An orange frame marks what the classifier is less than 90 % sure of.",
+                [
+                    (
+                        "confidence = max_k p(k | x)",
+                        "k a digit: the shipped classifier",
+                    )
+                ],
+                "galleryFormula",
+            )
+        )
 
         self.view.hovered.connect(self._show_hovered)
         self.view.selectionChanged.connect(self._show_selection)

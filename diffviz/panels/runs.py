@@ -34,7 +34,7 @@ from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 
-COLUMNS = ("Run", "Preset", "Steps", "Loss", "Bits/dim", "Checkpoints")
+COLUMNS = ("Run", "Preset", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
 MEASURES = {"loss": ("Loss", "loss"), "bpd": ("Bits/dim, held-out (bound)", "bits/dim")}
 STAGES = 3
 STAGE_IMAGES = 16
@@ -136,6 +136,8 @@ class RunsPanel(Panel):
              self.draw_stages),
             ("use", "Use in Trajectories", "Let the row of this kind of process draw from it",
              self.use),
+            ("resume", "Resume training", "Go on with this training where it was stopped",
+             self.resume),
             ("rename", "Rename…", "Give the run's folder another name", self.rename),
             ("delete", "Delete…", "Delete the run's folder for good", self.delete),
         ):  # fmt: skip
@@ -206,11 +208,18 @@ class RunsPanel(Panel):
             texts = (
                 run.name + (" (shipped)" if run.shipped else ""),
                 run.config.preset,
-                f"{run.step:,}",
+                f"{run.epoch} of {run.config.epochs}",
                 "" if run.loss is None else f"{run.loss:.4f}",
                 "" if run.bits_per_dim is None else f"{run.bits_per_dim:.3f}",
+                "" if run.fid is None else f"{run.fid:.2f}",
                 f"{len(run.checkpoints)}",
             )
+            tips = {
+                2: f"{run.step:,} optimiser steps",
+                5: f"Of {run.fid_samples:,} samples" if run.fid is not None else
+                "Not measured: python -m trainer figures --runs does",
+                6: "Checkpoints that are kept",
+            }  # fmt: skip
             for c, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if c == 0:
@@ -219,6 +228,7 @@ class RunsPanel(Panel):
                     item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
                     item.setToolTip(str(run.folder))
                 elif c >= 2:
+                    item.setToolTip(tips.get(c, ""))
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
@@ -300,8 +310,9 @@ class RunsPanel(Panel):
         for key, button in self.buttons.items():
             own = run is not None and not run.shipped
             able = run is not None and bool(run.checkpoints)
-            button.setEnabled(own if key in ("rename", "delete") else able)
-
+            resumable = run is not None and run.resumable and run.epoch < run.config.epochs
+            enabled = {"rename": own, "delete": own, "resume": resumable}
+            button.setEnabled(enabled.get(key, able))
         checkpoints = 0 if run is None else len(run.checkpoints)
         if self.carded != (folder, checkpoints):
             self.carded = folder, checkpoints
@@ -348,6 +359,12 @@ class RunsPanel(Panel):
             row = row_of(run.config.process)
             self.session.open_model(row, run.folder)
             self.session.message.emit(f"{run.name} is the {row.upper()} row's model now.")
+
+    def resume(self) -> None:
+        """Let the training panel go on with the selected run."""
+        folder = self.selected()
+        if folder is not None:
+            self.session.resumeAsked.emit(folder)
 
     def rename(self) -> None:
         folder = self.selected()

@@ -28,6 +28,7 @@ from diffviz.panels.sampler_column import Column
 from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
 from diffviz.widgets.curves import CurvesPlot
+from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import compose
 from diffviz.work_samplers import Draw, Drawn, Growing, Judged
 
@@ -92,6 +93,14 @@ class SamplersPanel(Panel):
         split.setStretchFactor(0, 1)
         split.setChildrenCollapsible(False)
         layout.addWidget(split, 1)
+        layout.addWidget(
+            Formula(
+                "Same noise, same model: with more steps every deterministic sampler comes to the "
+                "same image.",
+                [("dx/dt = f(x, t) − ½ g(t)^2 ∇_x log p_t(x)", "Song et al. 2021, eq. 13")],
+                "samplersFormula",
+            )
+        )
 
         for sampler, steps in FIRST_COLUMNS:
             self._add(sampler, steps)

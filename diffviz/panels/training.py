@@ -154,6 +154,7 @@ class TrainingPanel(QWidget):
         self.pause_button.clicked.connect(self.toggle_pause)
         self.stop_button.clicked.connect(self.stop)
         self.resume_button.clicked.connect(self.resume)
+        session.resumeAsked.connect(self.resume_run)
         self._show_preset()
 
     @property
@@ -211,6 +212,14 @@ class TrainingPanel(QWidget):
     def resume(self) -> None:
         if self.unfinished is not None:
             self._begin(partial(work.training, self.unfinished, None))
+
+    def resume_run(self, folder: Path) -> None:
+        """Go on with the training in that run folder, unless one is under way."""
+        if self.job is not None:
+            self.session.problem.emit("A model is training: stop it first, then resume the other.")
+            return
+        self.offer_resume(folder)
+        self.resume()
 
     def toggle_pause(self) -> None:
         if self.job is None:
