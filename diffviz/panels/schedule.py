@@ -47,6 +47,7 @@ CHAINS = {
 SERIES = (0, 1, 2, 3, 4, 6)  # style.series without its second blue
 FIRST = ("modern", "modern-sde", "report-ddpm")  # the presets drawn at first
 COLUMNS = ("schedule", "α(t)", "σ(t)", "log-SNR(t)", "SNR at t = 1")
+ROW_HEIGHT = 23
 DASHES = ("solid", "dash", "dot")
 
 
@@ -125,7 +126,8 @@ class SchedulePanel(Panel):
         self.table.setAccessibleName("Schedules")
         self.table.setToolTip("Tick the schedules to draw; select one to read how it ends")
         self.table.verticalHeader().setVisible(False)
-        self.table.verticalHeader().setDefaultSectionSize(23)
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.table.setFixedHeight(ROW_HEIGHT * 13)  # ten schedules, two mended ones, the header
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -160,8 +162,8 @@ class SchedulePanel(Panel):
         row.addWidget(self.mend_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(plots, 5)
-        layout.addWidget(self.table, 6)
+        layout.addLayout(plots, 1)
+        layout.addWidget(self.table)
         layout.addLayout(row)
         layout.addWidget(self.formula)
 

@@ -47,6 +47,7 @@ class CurvesPlot(QWidget):
         self._empty = QLabel(placeholder)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
+        self._empty.setContentsMargins(56, 24, 16, 40)  # within the axes
         self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         layout = QGridLayout(self)
