@@ -13,6 +13,23 @@ from trainer.problems import Problem, file_problems
 
 POLL_SECONDS = 0.4
 CHUNK_LINES = 4000
+SMOOTHING = 50  # steps that the overlaid loss averages over
+
+
+def averaged(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of runs of SMOOTHING losses, at their last steps; short curves as they are."""
+    whole = len(losses) // SMOOTHING
+    if whole < 20:
+        return steps, losses
+    kept = losses[: whole * SMOOTHING].reshape(whole, SMOOTHING).mean(axis=1)
+    return steps[SMOOTHING - 1 : whole * SMOOTHING : SMOOTHING], kept
+
+
+def spread(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """At most `count` of the steps, evenly spread, the last among them."""
+    if len(steps) <= count:
+        return steps
+    return tuple(steps[round((k + 1) * len(steps) / count) - 1] for k in range(count))
 
 
 @dataclass(frozen=True)
@@ -158,6 +175,24 @@ def card_of(folder: Path) -> Iterator[str]:
     from trainer.runs import Run
 
     yield card_text(card(Run.open(folder)))
+
+
+def measure(folder: Path, kind: str, count: int) -> Iterator[float]:
+    """Measure a run's newest checkpoint, and keep what was found; yields the share done.
+
+    `kind` "fid" takes `count` samples of the run's own sampler, "likelihood" so many test images.
+    """
+    from trainer.data import load
+    from trainer.measures import measure_likelihood, measure_samples, own_sampler
+    from trainer.runs import Run
+    from trainer.training import best_device
+
+    run, device = Run.open(folder), best_device()
+    data = load(run.config.dataset)
+    if kind == "fid":
+        yield from measure_samples(run, data, (count,), *own_sampler(run), device=device)
+    else:
+        yield from measure_likelihood(run, data, count, device=device)
 
 
 @dataclass(frozen=True)

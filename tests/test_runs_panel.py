@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QInputDialog, QMessageBox
 
 from diffviz import work_runs
-from diffviz.panels.runs import SMOOTHING, averaged, spread
+from diffviz.work_runs import SMOOTHING, averaged, spread
 from trainer import figures
 from trainer.problems import Problem
 
@@ -92,6 +92,21 @@ def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
     qtbot.waitUntil(lambda: training.loss.points()[0].size > 0, timeout=30_000)
     assert training.loss.points()[0][0] > 3
     assert training.where.folder == folder
+
+
+def test_measuring_puts_the_figure_into_the_card(qtbot, runs):
+    panel, folder = runs
+    names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+    panel.table.selectRow(names.index("mine"))
+    panel.measure_run("likelihood", 1)
+    assert panel.stop_button.isVisible()
+    qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
+    kept = json.loads((folder / "measures.json").read_text())
+    exact = kept[0]["values"]["exact"]
+    qtbot.waitUntil(lambda: f"{exact:.2f}" in panel.card.toPlainText(), timeout=20_000)
+    panel.measure_run("fid", 1024)
+    qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
 
 
 def test_shipped_runs_cannot_be_deleted(runs):

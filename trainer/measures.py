@@ -1,8 +1,8 @@
 """Measures of a run that are dear to make: made once, kept beside the run, shown wherever needed.
 
-measures.json in the run folder is a list of Measure; where that folder may not be written, the
-user's cache folder takes a file named after the checkpoint. A measure belongs to the checkpoint
-whose checksum it carries: trained on, a run has none until it is measured again.
+measures.json in the run folder is a list of Measure; where that folder may not be written, or ships
+with DiffViz, the user's cache folder takes a file named after the checkpoint. A measure belongs to
+the checkpoint whose checksum it carries: trained on, a run has none until it is measured again.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.drawing import Request, draw
 from trainer.learner import machine
@@ -92,8 +93,14 @@ def find(run: Run, kind: str, settings: dict[str, Any]) -> Measure | None:
 
 
 def keep(run: Run, made: Measure) -> None:
-    """Write a measure beside the run, or to the cache folder; it replaces one of like settings."""
-    for path in (run.folder / "measures.json", _cached(made.checkpoint)):
+    """Write a measure beside the run, or to the cache folder; it replaces one of like settings.
+
+    The models that ship stay as they are.
+    """
+    places = [run.folder / "measures.json", _cached(made.checkpoint)]
+    if ASSETS in run.folder.resolve().parents:
+        del places[0]
+    for path in places:
         others = [
             m
             for m in _read(path)

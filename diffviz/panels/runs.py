@@ -16,8 +16,10 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QInputDialog,
     QLabel,
+    QMenu,
     QMessageBox,
     QPlainTextEdit,
+    QProgressBar,
     QPushButton,
     QSplitter,
     QTableWidget,
@@ -36,25 +38,14 @@ from diffviz.widgets.mosaic import Mosaic
 
 COLUMNS = ("Run", "Preset", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
 MEASURES = {"loss": ("Loss", "loss"), "bpd": ("Bits/dim, held-out (bound)", "bits/dim")}
+MEASURABLE = {
+    "FID of 256 samples": ("fid", 256),
+    "FID of 1,024 samples": ("fid", 1024),
+    "Exact bits/dim of 8 test images": ("likelihood", 8),
+    "Exact bits/dim of 64 test images": ("likelihood", 64),
+}
 STAGES = 3
 STAGE_IMAGES = 16
-SMOOTHING = 50  # steps that the overlaid loss averages over
-
-
-def averaged(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of runs of SMOOTHING losses, at their last steps; short curves as they are."""
-    whole = len(losses) // SMOOTHING
-    if whole < 20:
-        return steps, losses
-    kept = losses[: whole * SMOOTHING].reshape(whole, SMOOTHING).mean(axis=1)
-    return steps[SMOOTHING - 1 : whole * SMOOTHING : SMOOTHING], kept
-
-
-def spread(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """At most `count` of the steps, evenly spread, the last among them."""
-    if len(steps) <= count:
-        return steps
-    return tuple(steps[round((k + 1) * len(steps) / count) - 1] for k in range(count))
 
 
 class RunsPanel(Panel):
@@ -75,6 +66,7 @@ class RunsPanel(Panel):
         super().__init__(session, parent)
         self.following: Job | None = None
         self.drawing: Job | None = None
+        self.measuring: Job | None = None
         self.curves_of: dict[Path, dict[str, np.ndarray]] = {}
         self.by_time: dict[Path, np.ndarray] = {}
         self.steps_of: dict[Path, tuple[int, ...]] = {}
@@ -145,6 +137,19 @@ class RunsPanel(Panel):
             button.clicked.connect(slot)
             self.buttons[key] = button
             actions.addWidget(button)
+        self.measure_button = QPushButton("Measure", objectName="measureRunButton")
+        self.measure_button.setToolTip("Measure the newest checkpoint; its card keeps the result")
+        menu = QMenu(self.measure_button)
+        for text, (kind, count) in MEASURABLE.items():
+            menu.addAction(text, partial(self.measure_run, kind, count))
+        self.measure_button.setMenu(menu)
+        actions.insertWidget(1, self.measure_button)
+        self.measured = QProgressBar(objectName="measureProgress", maximum=100, visible=False)
+        self.measured.setFixedWidth(90)
+        self.stop_button = QPushButton("Stop", objectName="stopMeasuringButton", visible=False)
+        self.stop_button.clicked.connect(self.stop_measuring)
+        actions.addWidget(self.measured)
+        actions.addWidget(self.stop_button)
         actions.addStretch(1)
         actions.addWidget(self.log)
         actions.addWidget(self.measure)
@@ -295,7 +300,7 @@ class RunsPanel(Panel):
         for folder in shown:
             held = self.curves_of[folder]
             if key == "loss":
-                xs, ys = averaged(held["steps"], held["losses"])
+                xs, ys = work_runs.averaged(held["steps"], held["losses"])
             else:
                 xs, ys = held["bound_steps"], held["bounds"]
             self.plot.set_curve(folder.name, xs, ys)
@@ -313,6 +318,7 @@ class RunsPanel(Panel):
             resumable = run is not None and run.resumable and run.epoch < run.config.epochs
             enabled = {"rename": own, "delete": own, "resume": resumable}
             button.setEnabled(enabled.get(key, able))
+        self.measure_button.setEnabled(run is not None and bool(run.checkpoints))
         checkpoints = 0 if run is None else len(run.checkpoints)
         if self.carded != (folder, checkpoints):
             self.carded = folder, checkpoints
@@ -322,12 +328,42 @@ class RunsPanel(Panel):
                 make = partial(work_runs.card_of, folder)
                 self.carding = self.begin(make, lambda texts: self.card.setPlainText(texts[-1]))
 
+    def measure_run(self, kind: str, count: int) -> None:
+        """Measure the selected run on a worker; a measuring under way is given up for it."""
+        folder = self.selected()
+        if folder is None:
+            return
+        self.drop(self.measuring)
+        self.measured.setValue(0)
+        self.measuring = self.begin(
+            partial(work_runs.measure, folder, kind, count),
+            lambda shares: self.measured.setValue(round(100 * shares[-1])),
+            self._measured,
+        )
+        self._show_measuring(True)
+
+    def stop_measuring(self) -> None:
+        self.drop(self.measuring)
+
+    def _measured(self) -> None:
+        if self.measuring not in self.jobs:  # else another has taken its place
+            self._show_measuring(False)
+            self.carded = (None, 0)  # the card says more now
+            self._select()
+            self.session.refresh_runs()
+
+    def _show_measuring(self, busy: bool) -> None:
+        self.measured.setVisible(busy)
+        self.stop_button.setVisible(busy)
+
     def draw_stages(self) -> None:
         """Draw from evenly spread checkpoints of the selected run, all from the same noise."""
         folder = self.selected()
         run = next((run for run in self.session.runs if run.folder == folder), None)
         if run is not None:
-            self._draw(run.folder, spread(tuple(int(p.stem) for p in run.checkpoints), STAGES))
+            self._draw(
+                run.folder, work_runs.spread(tuple(int(p.stem) for p in run.checkpoints), STAGES)
+            )
 
     def draw_checkpoint(self, name: str, step: float) -> None:
         """Draw from the checkpoint whose mark was clicked."""
