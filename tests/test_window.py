@@ -66,6 +66,23 @@ def test_another_process_and_dataset_go_into_the_settings(window, monkeypatch, t
     assert panel.config().dataset == str(tmp_path)
 
 
+def test_further_settings_go_into_the_settings(qtbot, window):
+    panel = window.training
+    qtbot.mouseClick(panel.more_button, Qt.MouseButton.LeftButton)
+    dialog = panel.findChild(QDialog, "trainingSettingsDialog")
+    before = panel.config()
+    assert dialog.changes() == {}
+    dialog.fields["loss_weighting"].setCurrentText("min-snr")
+    dialog.fields["classes"].setValue(10)
+    dialog.fields["ema"].setValue(0.99)
+    dialog.accept()
+    changed = {"loss_weighting": "min-snr", "classes": 10, "ema": 0.99}
+    assert panel.config() == before.with_changes(**changed)
+    assert "3 changed" in panel.more_button.text()
+    panel.preset.setCurrentIndex(1)
+    assert panel.config().classes == 0
+
+
 def test_an_exported_picture_comes_back_exactly(qtbot, window, tmp_path):
     stage = window.trajectories
     stage.seed.setValue(7)

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from diffviz import work
 from diffviz.jobs import Job
+from diffviz.panels.training_settings import TrainingSettings
 from diffviz.session import Session, row_of
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import Mosaic
@@ -67,6 +68,7 @@ class TrainingPanel(QWidget):
         self.started: training.Started | None = None
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
+        self.more: dict[str, Any] = {}  # what the dialog of further settings changed
 
         self.preset = QComboBox(objectName="presetCombo")
         for name, config in PRESETS.items():
@@ -83,6 +85,7 @@ class TrainingPanel(QWidget):
         self.rate = QDoubleSpinBox(objectName="rateSpin", decimals=5, minimum=1e-5, maximum=1.0)
         self.rate.setSingleStep(1e-4)
         self.seed = QSpinBox(objectName="seedSpin", maximum=2**31 - 1)
+        self.more_button = QPushButton("More settings…", objectName="moreSettingsButton")
         self.device = QLabel("loading torch…", objectName="deviceLabel")
         form = QFormLayout()
         for label, field, tip in (
@@ -97,6 +100,7 @@ class TrainingPanel(QWidget):
             ("&Batch size", self.batch, "Images an optimiser step learns from"),
             ("&Learning rate", self.rate, "Size of an optimiser step; too large and it diverges"),
             ("&Seed", self.seed, "The same seed gives the same weights on the same machine"),
+            ("Further", self.more_button, "Loss weighting, classes, EMA, precision and others"),
             ("Device", self.device, "What computes"),
         ):
             form.addRow(label, field)
@@ -149,6 +153,7 @@ class TrainingPanel(QWidget):
 
         self.preset.currentIndexChanged.connect(self._show_preset)
         self.dataset.activated.connect(self._choose_dataset)
+        self.more_button.clicked.connect(self.ask_more)
         self.epochs.valueChanged.connect(self._name_button)
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.toggle_pause)
@@ -185,7 +190,18 @@ class TrainingPanel(QWidget):
                 "preview_sampler": "ddim",
                 "preview_steps": 20,
             }
-        return preset.with_changes(**changes)
+        return preset.with_changes(**changes | self.more)
+
+    def ask_more(self) -> None:
+        """Show the further settings in a dialog of their own."""
+        dialog = TrainingSettings(self.config(), self)
+        dialog.accepted.connect(lambda: self._take_more(dialog.changes()))
+        dialog.open()
+
+    def _take_more(self, changes: dict[str, Any]) -> None:
+        self.more |= changes
+        count = len(self.more)
+        self.more_button.setText(f"More settings… ({count} changed)" if count else "More settings…")
 
     def _choose_dataset(self) -> None:
         """Ask for the folder when other images are chosen."""
@@ -239,6 +255,8 @@ class TrainingPanel(QWidget):
     def _show_preset(self) -> None:
         config = PRESETS[self.preset.currentData()]
         self.preset.setToolTip(DESCRIPTIONS[config.preset])
+        self.more = {}
+        self._take_more({})
         if self.process.findData(config.process) < 0:
             self.process.addItem(config.process, config.process)
         self.process.setCurrentIndex(self.process.findData(config.process))
@@ -270,7 +288,8 @@ class TrainingPanel(QWidget):
 
     def _set_busy(self, busy: bool) -> None:
         fields = (
-            self.preset, self.dataset, self.process, self.epochs, self.batch, self.rate, self.seed
+            self.preset, self.dataset, self.process, self.epochs, self.batch, self.rate, self.seed,
+            self.more_button,
         )  # fmt: skip
         for field in fields:
             field.setEnabled(not busy)
