@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from diffviz import style
 from diffviz.panels import Panel
+from diffviz.panels.edit import EditPanel
 from diffviz.panels.gallery import GalleryPanel
 from diffviz.panels.overview import OverviewPanel
 from diffviz.panels.plane import PlanePanel
@@ -22,6 +23,7 @@ from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
 
 SAMPLER_STEPS = 50
+EDIT_STEPS = 20
 PATIENCE = 300.0  # seconds: only what hangs should take so long
 
 
@@ -145,6 +147,11 @@ class Tour:
                 self.wait(
                     lambda: panel.stage_views[0].images is not None, "the checkpoint was drawn from"
                 )
+            case EditPanel():
+                self.wait(lambda: panel.wanted() is not None, "the image to paint on was there")
+                panel.inpaint.steps.setValue(EDIT_STEPS)
+                panel.run_button.click()
+                self.wait(lambda: panel.inpaint.done, "an image was completed")
             case SchedulePanel():
                 self.wait(lambda: bool(panel.found), "the schedules were computed")
             case OverviewPanel():

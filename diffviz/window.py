@@ -49,6 +49,9 @@ def later_panels(session: Session) -> Iterator[Panel]:
     from diffviz.panels.gallery import GalleryPanel
 
     yield GalleryPanel(session)
+    from diffviz.panels.edit import EditPanel
+
+    yield EditPanel(session)
     from diffviz.panels.runs import RunsPanel
 
     yield RunsPanel(session)

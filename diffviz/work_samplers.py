@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -109,7 +109,16 @@ class _Place:
     seconds: float
 
 
-def open_model(request: Draw) -> "tuple[Run, Denoiser]":
+class Weights(Protocol):
+    """What names a model: its run's folder, and a checkpoint's file name ("" the newest)."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def checkpoint(self) -> str: ...
+
+
+def open_model(request: Weights) -> "tuple[Run, Denoiser]":
     """The run that a request names, and the weights it asks for."""
     from trainer.runs import Run
     from trainer.training import best_device

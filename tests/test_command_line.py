@@ -32,7 +32,9 @@ from trainer.training import grid_png
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
-COMMANDS = ["train", "sample", "evaluate", "likelihood", "encode", "features"]
+COMMANDS = [
+    "train", "sample", "evaluate", "likelihood", "encode", "inpaint", "interpolate", "features",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -77,6 +79,8 @@ def test_help_is_there_for_every_command(command, capsys):
         ("sample --run x --out y.png --class one", "one"),
         ("train --run x --preset none", "none"),
         ("evaluate --run x --features faces", "faces"),
+        ("inpaint --run x --out y.png --repeats 0", "at least 1"),
+        ("interpolate --run x --out y.png --from 1", "--to"),
     ],
 )
 def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
@@ -117,6 +121,15 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("likelihood --run absent", "absent"),
         ("encode --run {run} --out y.png --image absent.png", "absent.png"),
         ("encode --run {run} --out y.png --tolerance 0", "tolerance"),
+        ("encode --run {run} --out y.npz", "y.npz"),
+        ("inpaint --run {run} --out y.png --image 10000", "0 to 9999"),
+        ("inpaint --run {run} --out y.png --image absent.png", "absent.png"),
+        ("inpaint --run {run} --out y.png --mask middle", "centre"),
+        ("inpaint --run {run} --out y.png --mask {png}", "forgets nothing"),
+        ("inpaint --run {run} --out y.png --sampler magic", "ddim"),
+        ("interpolate --run {run} --out y.png --from 0 --to 1 --count 1", "at least 2"),
+        ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
+        ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),
         ("features", "--out"),
     ],
 )
@@ -305,6 +318,46 @@ def test_encode_writes_images_latents_and_reconstructions(tmp_path, capsys):
     digits = load("mnist").test[:2, 0]
     assert np.array_equal(top, np.concatenate(list(digits), axis=1))
     assert np.abs(bottom - top).mean() < 8
+
+
+@pytest.mark.parametrize("mask", ["left", "right", "top", "bottom", "centre", "drawn.png"])
+def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = np.zeros((28, 28), np.uint8)
+    drawn[3:9, 5:20] = 255
+    Image.fromarray(drawn).save("drawn.png")
+    line = f"inpaint --run {run.folder} --out out.npz --image 4 --mask {mask} --count 3 --steps 2"
+    assert main([*line.split(), "--repeats", "2", "--batch-size", "2", "--json"]) == 0
+    forgotten = {
+        "left": np.s_[:, :14], "right": np.s_[:, 14:], "top": np.s_[:14], "bottom": np.s_[14:],
+        "centre": np.s_[7:21, 7:21], "drawn.png": np.s_[3:9, 5:20],
+    }[mask]  # fmt: skip
+    hole = np.zeros((28, 28), bool)
+    hole[forgotten] = True
+    found = spoken(capsys)
+    assert found == {
+        "images": 3, "nfe": 4, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
+    }  # fmt: skip
+    images = load_samples(Path("out.npz"), (1, 28, 28))[:, 0]
+    assert (images[:, ~hole] == load("mnist").test[4, 0][~hole]).all()
+    assert len(np.unique(images[:, hole], axis=0)) == 3
+
+
+def test_interpolate_writes_decoded_latents_over_blends_of_pixels(tmp_path, capsys):
+    out, digits = tmp_path / "between.png", load("mnist").test[[3, 7], 0].astype(float)
+    (tmp_path / "seven.png").write_bytes(grid_png(digits[1:, None].astype(np.uint8)))
+    line = f"interpolate --run {SHIPPED} --out {out} --from 3 --to {tmp_path / 'seven.png'}"
+    assert main([*line.split(), "--count", "3", "--tolerance", "1e-2", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["images"] == 3
+    assert 30 < found["angle_in_degrees"] < 120
+    decoded, blends = np.split(np.asarray(Image.open(out)).astype(float), 2)
+    assert np.abs(decoded[:, :28] - digits[0]).mean() < 8
+    assert np.abs(decoded[:, -28:] - digits[1]).mean() < 8
+    middle = digits.mean(0)
+    wanted = np.concatenate([digits[0], middle, digits[1]], axis=1)
+    assert np.abs(blends - wanted).max() <= 0.5
+    assert np.abs(decoded[:, 28:56] - middle).mean() > 8
 
 
 def test_features_are_trained_and_written_with_their_moments(tmp_path, capsys, monkeypatch):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.gaussian import Gaussian, GaussianPredictor
 from trainer.control import decode, edit, encode, inpaint, slerp
+from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
 from trainer.processes import PROCESSES, VESDE, VPSDE
 from trainer.samplers import SAMPLERS
@@ -160,3 +161,19 @@ def test_slerp_of_one_direction_is_straight_and_of_two_shapes_refused():
     torch.testing.assert_close(path[0], 2 * a)
     with pytest.raises(Problem, match="different shapes"):
         slerp(a, torch.zeros(2, 2), torch.tensor([0.5]))
+
+
+def test_masks_are_halves_that_make_a_whole_and_a_centre():
+    for height, width in ((28, 28), (7, 10)):
+        masks = {name: forgotten(name, height, width) for name in MASKS}
+        for one, other in (("left", "right"), ("top", "bottom")):
+            assert (masks[one] ^ masks[other]).all()
+            assert abs(int(masks[one].sum()) - int(masks[other].sum())) <= max(height, width)
+        assert masks["left"][:, 0].all()
+        assert masks["top"][0].all()
+        rows, columns = masks["centre"].nonzero()
+        assert abs(rows.min() - (height - 1 - rows.max())) <= 1
+        assert abs(columns.min() - (width - 1 - columns.max())) <= 1
+        assert masks["centre"].sum() == (height // 4 * 2) * (width // 4 * 2)
+    with pytest.raises(Problem, match="centre"):
+        forgotten("middle", 4, 4)

@@ -13,6 +13,8 @@ DATASET_HELP = (
     "images (folder:64 for 64 pixels a side, 32 otherwise)"
 )
 
+IMAGE_HELP = "the number of a test image, counted from 0, or an image file"
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence and leaves with status 2."""
@@ -199,6 +201,52 @@ def parser() -> argparse.ArgumentParser:
         "--tolerance", type=float, default=1e-4, help="of the ODE's solver, relative (1e-4)"
     )
 
+    paint = add(
+        "inpaint",
+        "let a run complete an image of which a part is forgotten",
+        "The known part is kept exactly; each completion starts from other noise. After every step "
+        "the known part is set to the image noised to the same level (Song et al. 2021); with "
+        "--repeats, each step is noised again and repeated, so that both parts agree better "
+        "(RePaint, Lugmayr et al. 2022).",
+        "--run runs/first --image 4 --mask left --count 16 --out completed.png",
+    )
+    add_run(paint)
+    paint.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a .png (one sheet), an .npz (array images, N x C x H x W), or a folder of PNGs",
+    )
+    paint.add_argument("--image", default="0", help=IMAGE_HELP + " (0)")
+    paint.add_argument(
+        "--mask",
+        default="centre",
+        help="what is forgotten: left, right, top, bottom, centre, or an image file that is white "
+        "where to forget (centre)",
+    )
+    paint.add_argument("--count", type=whole, default=16, help="how many completions (16)")
+    paint.add_argument("--sampler", default="ddpm", help="a wrong name lists all (ddpm)")
+    paint.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
+    paint.add_argument("--repeats", type=whole, default=1, help="how often each is made (1)")
+
+    between = add(
+        "interpolate",
+        "go from one image to another through a run's latents",
+        "Writes a sheet of two rows: images decoded from latents between those of the two images "
+        "(spherical interpolation), and below them plain blends of the pixels.",
+        "--run runs/first --from 0 --to 1 --count 9 --out between.png",
+    )
+    add_run(between)
+    between.add_argument("--out", type=Path, required=True, help="the .png to write")
+    between.add_argument("--from", dest="first", required=True, metavar="IMAGE", help=IMAGE_HELP)
+    between.add_argument("--to", dest="second", required=True, metavar="IMAGE", help=IMAGE_HELP)
+    between.add_argument(
+        "--count", type=int, default=9, help="how many images, both ends among them (9)"
+    )
+    between.add_argument(
+        "--tolerance", type=float, default=1e-3, help="of the ODE's solver, relative (1e-3)"
+    )
+
     features = add(
         "features",
         "train the digit features that FID is taken in",
@@ -246,11 +294,12 @@ def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
     arguments = parser().parse_args(argv)
     try:
-        from trainer import commands
+        from trainer import commands, control_commands
         from trainer.distributed import joined
 
+        known = commands.COMMANDS | control_commands.COMMANDS
         with joined():
-            return commands.COMMANDS[arguments.command](arguments)
+            return known[arguments.command](arguments)
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2

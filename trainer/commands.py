@@ -15,12 +15,10 @@ from tqdm import tqdm
 
 from trainer import features, metrics
 from trainer.config import PRESETS, ExperimentConfig
-from trainer.control import decode, encode
 from trainer.data import in_channels, load, load_samples, read_image
 from trainer.denoiser import Denoiser
 from trainer.distributed import create_together, team, united
 from trainer.drawing import Drawn, Request, draw
-from trainer.images import to_bytes, to_signed
 from trainer.learner import best_device, fast_precision
 from trainer.likelihood import bits_per_dim, variational_bound
 from trainer.problems import Problem, file_problems, write_file
@@ -291,44 +289,6 @@ def likelihood_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def encode_command(arguments: argparse.Namespace) -> int:
-    check_target(arguments.out)
-    run, model, device = open_model(arguments)
-    shape = run.image_shape()
-    if arguments.image is not None:
-        images = in_channels(read_image(arguments.image, *shape[1:]), shape[0])[None]
-    else:
-        images = load(run.config.dataset).test[: arguments.count]
-    x0 = to_signed(torch.from_numpy(images.copy())).to(device)
-    steps, tolerance = arguments.steps, arguments.tolerance
-    with progress("step", 2 * steps + 2) as bar:
-        for frame in encode(model, model.process, x0, steps, tolerance):
-            latent, nfe = frame.x, frame.nfe
-            bar.update(1)
-        for frame in decode(model, model.process, latent, steps, tolerance):
-            back = frame.x
-            bar.update(1)
-    unit = latent / model.process.prior_std
-    rows = [images, to_bytes(unit / 3).cpu().numpy(), to_bytes(back).cpu().numpy()]
-    sheet = np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1)
-    write_file(arguments.out, grid_png(sheet[None]))
-    found = {
-        "images": len(images),
-        "nfe": nfe + frame.nfe,
-        "error_in_grey_levels": float((back - x0).abs().mean()) * 127.5,
-        "latent_mean": float(unit.mean()),
-        "latent_std": float(unit.std()),
-        "out": str(arguments.out),
-    }
-    prose = (
-        f"{len(images)} images to latents (mean {found['latent_mean']:.3f}, standard deviation "
-        f"{found['latent_std']:.3f} of the prior's) and back, {found['error_in_grey_levels']:.3f} "
-        f"of 255 grey levels off on average: {arguments.out}"
-    )
-    show(found, prose, arguments.json)
-    return 0
-
-
 def features_command(arguments: argparse.Namespace) -> int:
     if arguments.fetch_inception:
         path = features.fetch_inception()
@@ -399,6 +359,5 @@ COMMANDS = {
     "sample": sample_command,
     "evaluate": evaluate_command,
     "likelihood": likelihood_command,
-    "encode": encode_command,
     "features": features_command,
 }
