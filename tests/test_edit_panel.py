@@ -1,6 +1,7 @@
 """The edit panel: each tool clicked through, and held against the engine's own arrays."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,38 @@ def test_stopping_leaves_what_is_on_view_and_exports_nothing(qtbot, panel):
     assert panel.grid() is None
     assert "Stopped" in panel.status.text()
     assert not panel.stop_button.isEnabled()
+
+
+def test_another_tool_takes_the_place_of_one_that_computes(qtbot, panel):
+    panel.inpaint.steps.setValue(1000)
+    qtbot.mouseClick(panel.run_button, LEFT)
+    qtbot.waitUntil(lambda: panel.inpaint.share > 0, timeout=20_000)
+    turn_to(qtbot, panel, "encode")
+    assert "Inpaint is computing" in panel.status.text()
+    panel.encode.tolerance.setCurrentIndex(0)
+    run(qtbot, panel)
+    turn_to(qtbot, panel, "inpaint")
+    assert panel.inpaint.share < 1
+    assert "Stopped" in panel.status.text()
+    qtbot.waitUntil(lambda: not panel.jobs, timeout=20_000)
+
+
+def test_a_dataset_that_is_gone_is_told_once_in_the_panel(qtbot, window, panel):
+    run = panel.model.run
+    gone = replace(
+        run,
+        folder=run.folder.with_name("gone"),
+        config=run.config.with_changes(dataset="/gone"),
+    )
+    problems = []
+    window.session.problem.connect(problems.append)
+    window.session.runs = [gone]
+    window.session.runsChanged.emit()
+    qtbot.waitUntil(lambda: "/gone" in panel.status.text(), timeout=20_000)
+    assert not panel.run_button.isEnabled()
+    panel.inpaint.steps.setValue(7)
+    assert not panel.jobs or panel.jobs == [panel.looking]
+    assert problems == []
 
 
 def test_encoding_shows_the_engines_latent_and_its_way_back(qtbot, panel):

@@ -225,9 +225,11 @@ def parser() -> argparse.ArgumentParser:
         "where to forget (centre)",
     )
     paint.add_argument("--count", type=whole, default=16, help="how many completions (16)")
-    paint.add_argument("--sampler", default="ddpm", help="a wrong name lists all (ddpm)")
+    paint.add_argument(
+        "--sampler", default="ddpm", help="ddpm (the default), ddim…: a wrong name lists all"
+    )
     paint.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
-    paint.add_argument("--repeats", type=whole, default=1, help="how often each is made (1)")
+    paint.add_argument("--repeats", type=whole, default=1, help="how often each update is made (1)")
 
     between = add(
         "interpolate",

@@ -48,7 +48,10 @@ class EditPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self.job: Job | None = None
+        self.busy: Tool | None = None  # whose job that is
         self.looking: Job | None = None
+        self.asked: tuple[Tool, str, tuple[int, ...]] | None = None  # the originals last looked for
+        self.missing = ""  # why they cannot be shown
         self.again = False  # to be computed as soon as model and images are known
         self.looked: dict[Tool, tuple[str, tuple[int, ...]]] = {}  # the originals that each shows
         self.inpaint, self.encode = InpaintTool(), EncodeTool()
@@ -88,7 +91,7 @@ class EditPanel(Panel):
         self.progress.setFixedWidth(150)
         self.progress.setAccessibleName("Progress")
         self.progress.setToolTip("How much of it is done")
-        self.status = QLabel(objectName="editStatus")
+        self.status = QLabel(objectName="editStatus", wordWrap=True)
         self.stop_button = QPushButton("Stop", objectName="stopEditButton", enabled=False)
         self.stop_button.setToolTip("Compute no further; what is on view stays")
         self.run_button = QPushButton(objectName="editRunButton")
@@ -134,16 +137,24 @@ class EditPanel(Panel):
         """A setting changed: look up the images that it asks for; say how things stand."""
         run, tool = self.model.run, self.tool
         if run is not None and (self.isVisible() or self.again):
-            asked = run.config.dataset, tool.numbers()
-            if self.looked.get(tool) != asked:
+            dataset, numbers = run.config.dataset, tool.numbers()
+            shown = self.looked.get(tool) == (dataset, numbers)
+            if not shown and self.asked != (tool, dataset, numbers):
                 self.drop(self.looking)
-                make = partial(work_edit.originals, *asked)
-                self.looking = self.begin(make, partial(self._found, tool, asked[0]))
+                self.asked, self.missing = (tool, dataset, numbers), ""
+                make = partial(work_edit.originals, dataset, numbers)
+                found = partial(self._found, tool, dataset)
+                self.looking = self.begin(make, found, failed=self._miss)
         if self.again and self.wanted() is not None:
             self.press()
         self._show_status()
 
+    def _miss(self, why: str) -> None:
+        self.missing = why
+        self._show_status()
+
     def _found(self, tool: Tool, dataset: str, events: list[work_edit.Originals]) -> None:
+        self.asked = None
         for found in events:
             self.looked[tool] = dataset, found.numbers
             tool.show_originals(found)
@@ -155,6 +166,7 @@ class EditPanel(Panel):
             return
         self.again = False
         self.drop(self.job)
+        self.busy = tool
         tool.begin(request)
         self.job = job = self.begin(partial(tool.work, request), partial(self._take, tool))
         job.ended.connect(partial(self._ended, job))
@@ -172,28 +184,34 @@ class EditPanel(Panel):
 
     def _ended(self, job: Job) -> None:
         if job is self.job:
-            self.job = None
+            self.job = self.busy = None
             self._show_status()
 
     def _show_status(self) -> None:
-        tool, wanted, working = self.tool, self.wanted(), self.job is not None
-        self.stop_button.setEnabled(working)
+        tool, wanted = self.tool, self.wanted()
+        self.stop_button.setEnabled(self.job is not None)
         self.run_button.setEnabled(wanted is not None)
         self.progress.setValue(round(1000 * tool.share))
         if self.model.run is None:
             words = "Waiting for the models to be listed."
-        elif wanted is None and tool is self.inpaint and tool in self.looked:
+        elif self.busy is tool:
+            words = "Computing…"
+        elif self.busy is not None:
+            words = f"{self.busy.title} is computing; it is given up for another."
+        elif wanted is None and self.missing:
+            words = self.missing
+        elif wanted is None and self.asked is None and tool is self.inpaint:
             words = "Paint over what shall be drawn anew."
         elif wanted is None:
             words = "Reading the images…"
         elif tool.request is None:
             words = f"Press {tool.verb}."
         elif not tool.done:
-            words = "Computing…" if working else f"Stopped: press {tool.verb} to begin anew."
+            words = f"Stopped: press {tool.verb} to begin anew."
+        elif wanted != tool.request:
+            words = f"The settings changed: press {tool.verb}."
         else:
             words = tool.report
-            if wanted != tool.request:
-                words = f"The settings changed: press {tool.verb}."
         self.status.setText(words)
 
     def grid(self) -> np.ndarray | None:
@@ -216,6 +234,7 @@ class EditPanel(Panel):
 
     def prepare(self, settings: dict[str, Any]) -> None:
         self.looked.clear()  # a mask may wait for its image
+        self.asked = None
         if settings.get("model"):
             self.model.choose(str(settings["model"]), str(settings.get("checkpoint", "")))
         for index, tool in enumerate(self.tools):
