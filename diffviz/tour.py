@@ -134,6 +134,11 @@ class Tour:
                 panel.steps.setValue(10)
                 panel.sample_button.click()
                 self.wait(lambda: panel.job is None, "the gallery was drawn")
+            case EditPanel():
+                self.wait(lambda: panel.run_button.isEnabled(), "the test images were loaded")
+                panel.run_button.click()
+                self.wait(lambda: panel.grid() is not None, "a completion was drawn")
+                panel.stop_button.click()
             case RunsPanel():
                 folder = self.window.training.where.folder  # type: ignore[union-attr]
                 self.wait(
