@@ -46,6 +46,13 @@ def test_every_named_part_is_there(window):
         assert window.findChild(QAction, name) is not None, name
 
 
+def test_nothing_is_cut_off_at_1280_by_800(window):
+    least = window.minimumSizeHint()
+    assert least.width() <= 1280
+    assert least.height() <= 800
+    assert (window.width(), window.height()) == (1280, 800)
+
+
 def test_the_button_follows_the_spin_box(window):
     assert window.training.train_button.text() == "Train 300 epochs"
     window.training.epochs.setValue(1)

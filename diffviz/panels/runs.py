@@ -126,9 +126,9 @@ class RunsPanel(Panel):
         for key, text, tip, slot in (
             ("draw", "Draw stages", "Draw from early, middle and late checkpoints, the same noise",
              self.draw_stages),
-            ("use", "Use in Trajectories", "Let the row of this kind of process draw from it",
+            ("use", "Use", "Let the trajectories' row of this kind of process draw from it",
              self.use),
-            ("resume", "Resume training", "Go on with this training where it was stopped",
+            ("resume", "Resume", "Go on with this training where it was stopped",
              self.resume),
             ("rename", "Rename…", "Give the run's folder another name", self.rename),
             ("delete", "Delete…", "Delete the run's folder for good", self.delete),
