@@ -218,6 +218,19 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     assert not list(run.folder.glob("**/*.tmp"))
 
 
+def test_a_run_ships_with_halved_weights_and_without_its_state(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL.with_changes(epochs=4, keep_every=1))
+    list(train(run.config, run, "cpu"))
+    copy = run.ship(tmp_path / "shipped", keep=2)
+    assert not copy.state_path.exists()
+    assert [p.name for p in copy.checkpoints()] == [run.checkpoints()[k].name for k in (1, 3)]
+    assert copy.metrics() == run.metrics()
+    x, t = torch.randn(2, 1, 28, 28), torch.full((2,), 0.5)
+    assert torch.allclose(copy.model()(x, t), run.model()(x, t), atol=0.02)
+    with pytest.raises(Problem, match="already holds"):
+        run.ship(tmp_path / "shipped")
+
+
 def test_an_existing_run_and_a_missing_one_are_refused(tmp_path):
     Run.create(tmp_path / "run", SMALL)
     with pytest.raises(Problem, match="already holds a run"):

@@ -265,6 +265,17 @@ def parser() -> argparse.ArgumentParser:
         help="instead, download the weights of the inception features (91 MB) from GitHub",
     )
 
+    ship = add(
+        "ship",
+        "copy a trained run for others: no state, weights in half precision",
+        "What assets/models holds was made by this command.",
+        "--run runs/first --out assets/models/first",
+    )
+    ship.add_argument("--run", type=Path, required=True, help="the run folder to copy")
+    ship.add_argument("--json", action="store_true", help="print one JSON object, no prose")
+    ship.add_argument("--out", type=Path, required=True, help="the new folder to write")
+    ship.add_argument("--keep", type=whole, default=3, help="checkpoints, evenly spread (3)")
+
     report = add(
         "figures",
         "make every figure and table of the report: PNG, SVG and one HTML page",

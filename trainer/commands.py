@@ -353,8 +353,19 @@ def figures_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def ship_command(arguments: argparse.Namespace) -> int:
+    copy = Run.open(arguments.run).ship(arguments.out, arguments.keep)
+    files = [path for path in copy.folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    found = {"folder": str(copy.folder), "checkpoints": len(copy.checkpoints()), "bytes": size}
+    prose = f"{copy.folder}: {found['checkpoints']} checkpoints, {size / 1e6:.1f} MB"
+    show(found, prose, arguments.json)
+    return 0
+
+
 COMMANDS = {
     "train": train_command,
+    "ship": ship_command,
     "figures": figures_command,
     "sample": sample_command,
     "evaluate": evaluate_command,

@@ -218,6 +218,26 @@ class Run:
         _, facts = load_tensors(found[-1])
         return tuple(facts["shape"])
 
+    def ship(self, folder: str | Path, keep: int = 3) -> "Run":
+        """A copy of this run for others, in a new folder: what is needed to open it, no more.
+
+        Settings, metrics, and `keep` checkpoints evenly spread, the last among them, with their
+        weights in half precision. Without the training's state it cannot be resumed.
+        """
+        if not (found := self.checkpoints()):
+            raise Problem(f"{self.folder} holds no checkpoint yet: train it first.")
+        if keep < 1:
+            raise Problem("A run ships with at least 1 checkpoint.")
+        keep = min(keep, len(found))
+        chosen = [found[round((k + 1) * len(found) / keep) - 1] for k in range(keep)]
+        copy = Run.create(folder, self.config)
+        for path in chosen:
+            weights, facts = load_tensors(path)
+            halved = {n: w.half() if w.is_floating_point() else w for n, w in weights.items()}
+            copy.save_weights(facts["step"], halved, facts)
+        copy.log(self.metrics())
+        return copy
+
 
 def training_images(images: "ImageSet", config: ExperimentConfig) -> Tensor:
     """The training images that `config` uses, uint8 (N, C, H, W)."""
