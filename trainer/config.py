@@ -130,9 +130,7 @@ class ExperimentConfig:
 # prediction start from (almost) pure noise, unlike the report's; the continuous-time ones predict v
 # too, which every process here takes at unit scale (trainer.denoiser.target).
 MODERN = ExperimentConfig(preset="modern", epochs=10, evaluate_every=0.5, keep_every=1)
-MODERN_SDE = MODERN.with_changes(
-    preset="modern-sde", process="vp", preview_sampler="probability-flow"
-)
+MODERN_SDE = MODERN.with_changes(preset="modern-sde", process="vp", preview_sampler="dpm-solver++")
 
 # Report §3. Given: the process, 300 epochs, the network's elements. Guessed: Adam at a constant
 # 1e-3, batches of 128, the network's widths (trainer.unet.ReportUNet), an EMA of 0.995. The sampler

@@ -156,60 +156,6 @@ class UNet(nn.Module):
         return functional.pixel_shuffle(h, 2)[..., :height, :width]
 
 
-class ResidualBlock(nn.Module):
-    """Residual block of ResidualUNet: norm, SiLU, conv, twice; time scales and shifts between."""
-
-    def __init__(self, channels_in: int, channels: int, embedding: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.film = nn.Linear(embedding, 2 * channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        same = channels_in == channels
-        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.film.weight)
-
-    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        h = self.conv1(functional.silu(self.norm1(x)))
-        scale, shift = self.film(vector)[:, :, None, None].to(h.dtype).chunk(2, dim=1)
-        h = torch.addcmul(shift, self.norm2(h), 1 + scale)
-        return self.skip(x) + self.conv2(functional.silu(h))
-
-
-class ResidualUNet(UNet):
-    """UNet's shape with two 3 x 3 convolutions a block, `blocks` on either side of both levels.
-
-    For 28 x 28 images the levels are 14 x 14 with `width` channels and 7 x 7 with twice as many.
-    """
-
-    def __init__(
-        self, channels: int = 1, width: int = 64, blocks: int = 2, classes: int = 0
-    ) -> None:
-        nn.Module.__init__(self)
-        self.classes = classes
-        embedding = 2 * width
-        self.conditioning = Conditioning(embedding, classes)
-        self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
-        self.upper_in = nn.ModuleList(ResidualBlock(width, width, embedding) for _ in range(blocks))
-        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.lower_in = nn.ModuleList(
-            ResidualBlock(2 * width, 2 * width, embedding) for _ in range(blocks)
-        )
-        self.attention = Attention(2 * width)
-        self.lower_out = nn.ModuleList(
-            ResidualBlock(2 * width, 2 * width, embedding) for _ in range(blocks)
-        )
-        self.up = nn.Conv2d(2 * width, 4 * width, 1)
-        self.upper_out = nn.ModuleList(
-            ResidualBlock(2 * width if i == 0 else width, width, embedding) for i in range(blocks)
-        )
-        self.norm = nn.BatchNorm2d(width)
-        self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-
-
 class ReportBlock(nn.Module):
     """The report's residual layer: conv, batch norm, ReLU, time, dropout, conv, batch norm."""
 
@@ -331,4 +277,4 @@ class ReportUNet(nn.Module):
         return self.head(h)[..., :height, :width]
 
 
-NETWORKS = {"lean": UNet, "residual": ResidualUNet, "report": ReportUNet}
+NETWORKS = {"lean": UNet, "report": ReportUNet}
