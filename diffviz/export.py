@@ -21,6 +21,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QWidget
 
+from diffviz.widgets.late import LatePlot
 from diffviz.widgets.mosaic import compose
 from trainer.problems import Problem, file_problems, write_file
 
@@ -182,6 +183,10 @@ def pictures(drawn: dict[Path, QImage | bytes]) -> None:
 
 def svg(widget: QWidget) -> bytes:
     """What the widget shows, as a drawing that can be enlarged. Call it on the window's thread."""
+    plots = [widget] if isinstance(widget, LatePlot) else widget.findChildren(LatePlot)
+    for plot in plots:
+        assert plot.plot is not None  # made now, if nobody has looked yet
+    widget.grab()  # lays out and fits what was never painted
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     generator = QSvgGenerator()

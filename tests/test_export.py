@@ -120,7 +120,6 @@ def test_a_plot_is_drawn_in_lines_not_pixels(qtbot, tmp_path):
     plot.resize(400, 300)
     plot.show()
     plot.set_points(np.arange(50), np.linspace(1, 0, 50))
-    qtbot.waitUntil(lambda: plot.made)
     drawing = export.svg(plot)
     assert drawing.count(b"<polyline") > 2
     assert b">step<" in drawing.replace(b"\n", b"").replace(b" ", b"")
