@@ -22,7 +22,7 @@ from diffviz.panels.schedule import SchedulePanel
 from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
 
-SAMPLER_STEPS = 50
+SAMPLER_STEPS = 30
 EDIT_STEPS = 20
 PATIENCE = 300.0  # seconds: only what hangs should take so long
 
@@ -50,16 +50,9 @@ class Tour:
 
     def play(self) -> int:
         """0 when every step happened; a Problem names the one that did not."""
-        begun = last_tick = time.perf_counter()
-
-        def tick() -> None:
-            nonlocal last_tick
-            now = time.perf_counter()
-            self.gaps.append((now - last_tick) * 1000)
-            last_tick = now
-
+        begun = self.last_tick = time.perf_counter()
         ticker = QTimer(interval=5)
-        ticker.timeout.connect(tick)
+        ticker.timeout.connect(self.tick)
         ticker.start()
         window = self.window
         try:
@@ -77,6 +70,12 @@ class Tour:
         finally:
             window.shutdown()
         return 0
+
+    def tick(self) -> None:
+        """Note how long the event loop took to come round."""
+        now = time.perf_counter()
+        self.gaps.append((now - self.last_tick) * 1000)
+        self.last_tick = now
 
     def trajectories(self) -> None:
         """Sample both rows from the same noise, scrub through them, export what is seen."""
@@ -127,6 +126,7 @@ class Tour:
         self.window.stage.setCurrentWidget(panel)
         match panel:
             case SamplersPanel():
+                panel.count.setCurrentIndex(0)
                 panel.compare_button.click()
                 self.wait(lambda: not panel.comparing, "the samplers were compared")
             case GalleryPanel():
@@ -177,6 +177,7 @@ class Tour:
         assert isinstance(app, QApplication)
         dark = style.is_dark(window.palette())
         style.apply(app, not dark)
+        self.rest(0.05)
         self.look("light" if dark else "dark")
         style.apply(app, dark)
 
@@ -209,6 +210,7 @@ class Tour:
         path = self.folder / f"{self.pictures:02d}-{name}.png"
         if not self.window.grab().save(str(path)):
             raise Problem(f"The tour failed: could not write {path}.")
+        self.last_tick = time.perf_counter()  # taking pictures is the tour's work, not the app's
 
     def rest(self, seconds: float) -> None:
         """Let the window live for a while."""

@@ -40,6 +40,8 @@ class LatePlot(QWidget):
             layout = self.layout()
             assert isinstance(layout, QGridLayout)
             layout.addWidget(self._plot, 0, 0)
+            self._plot.show()  # Qt itself would only do so at the event loop's next turn
+            layout.activate()
             self._empty.raise_()
             self.apply_palette()
             self.redraw()
