@@ -22,7 +22,7 @@ from diffviz.panels.schedule import SchedulePanel
 from diffviz.window import MainWindow
 from trainer.problems import Problem, file_problems, write_file
 
-SAMPLER_STEPS = 30
+SAMPLER_STEPS = 20
 EDIT_STEPS = 20
 PATIENCE = 300.0  # seconds: only what hangs should take so long
 
@@ -110,13 +110,13 @@ class Tour:
         """Train a moment, pause, go on, stop; the run and its curves are kept."""
         training = self.window.training
         training.train_button.click()
-        self.wait(lambda: training.loss.points()[0].size >= 12, "training made 12 steps")
+        self.wait(lambda: training.loss.points()[0].size >= 10, "training made 10 steps")
         self.look("training")
         self.speed = training.status.text()
         training.pause_button.click()
         self.rest(0.3)
         training.pause_button.click()
-        self.wait(lambda: training.loss.points()[0].size >= 20, "training went on after a pause")
+        self.wait(lambda: training.loss.points()[0].size >= 16, "training went on after a pause")
         training.stop_button.click()
         self.wait(lambda: not training.training, "training stopped and saved")
         self.window.exports.curves(self.folder / "curves.csv")

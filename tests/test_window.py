@@ -47,10 +47,14 @@ def test_every_named_part_is_there(window):
 
 
 def test_nothing_is_cut_off_at_1280_by_800(window):
+    window.training.offer_resume(window.session.home)  # one button more
     least = window.minimumSizeHint()
     assert least.width() <= 1280
     assert least.height() <= 800
     assert (window.width(), window.height()) == (1280, 800)
+    training = window.training
+    for field in (training.preset, training.epochs, training.rate, training.more_button):
+        assert field.height() >= field.sizeHint().height()
 
 
 def test_the_button_follows_the_spin_box(window):

@@ -56,6 +56,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
+def _named(field: QWidget, label: str, tip: str) -> QWidget:
+    """The field, with a tooltip and a name for assistive technology."""
+    field.setToolTip(tip)
+    field.setAccessibleName(label.replace("&", ""))
+    return field
+
+
 class TrainingPanel(QWidget):
     """Trains one model at a time, in a run folder of its own."""
 
@@ -85,27 +92,41 @@ class TrainingPanel(QWidget):
         self.rate = QDoubleSpinBox(objectName="rateSpin", decimals=5, minimum=1e-5, maximum=1.0)
         self.rate.setSingleStep(1e-4)
         self.seed = QSpinBox(objectName="seedSpin", maximum=2**31 - 1)
-        self.more_button = QPushButton("More settings…", objectName="moreSettingsButton")
+        self.more_button = QPushButton("More…", objectName="moreSettingsButton")
         self.device = QLabel("loading torch…", objectName="deviceLabel")
         form = QFormLayout()
-        for label, field, tip in (
+        for label, combo, tip in (
             ("&Preset", self.preset, "A named experiment: process, network and its settings"),
-            (
-                "&Dataset",
-                self.dataset,
-                "What it learns to draw: MNIST, IDX files or pictures",
-            ),
+            ("&Dataset", self.dataset, "What it learns to draw: MNIST, IDX files or pictures"),
             ("P&rocess", self.process, "How noise is added; the model learns to undo it"),
-            ("&Epochs", self.epochs, "Passes over all training images"),
-            ("&Batch size", self.batch, "Images an optimiser step learns from"),
-            ("&Learning rate", self.rate, "Size of an optimiser step; too large and it diverges"),
-            ("&Seed", self.seed, "The same seed gives the same weights on the same machine"),
-            ("Further", self.more_button, "Loss weighting, classes, EMA, precision and others"),
-            ("Device", self.device, "What computes"),
         ):
-            form.addRow(label, field)
-            field.setToolTip(tip)
-            field.setAccessibleName(label.replace("&", ""))
+            form.addRow(label, _named(combo, label, tip))
+        for pair in (
+            (
+                ("&Epochs", self.epochs, "Passes over all training images"),
+                ("&Seed", self.seed, "The same seed gives the same weights on the same machine"),
+            ),
+            (
+                ("&Batch", self.batch, "Images an optimiser step learns from"),
+                ("&Rate", self.rate, "Learning rate, the size of a step; too large, it diverges"),
+            ),
+        ):
+            row = QHBoxLayout()
+            for place, (label, field, tip) in enumerate(pair):
+                if place:
+                    beside = QLabel(label)
+                    beside.setBuddy(field)
+                    row.addWidget(beside)
+                row.addWidget(_named(field, label, tip), 1)
+            form.addRow(pair[0][0], row)
+            caption = form.labelForField(row)
+            assert isinstance(caption, QLabel)
+            caption.setBuddy(pair[0][1])
+        row = QHBoxLayout()
+        row.addWidget(_named(self.device, "Device", "What computes"), 1)
+        more = "Loss weighting, classes, EMA, precision and others"
+        row.addWidget(_named(self.more_button, "More settings", more))
+        form.addRow("Device", row)
 
         self.train_button = QPushButton(objectName="trainButton")
         self.train_button.setProperty("primary", True)
@@ -136,9 +157,9 @@ class TrainingPanel(QWidget):
         self.log.toggled.connect(self.loss.set_log)
         self.samples = Mosaic("Samples from fixed noise appear here while training.")
         self.samples.setObjectName("samplesView")
-        self.samples.setMinimumHeight(100)
-        self.loss.setMinimumHeight(150)
-        self.bpd.setMinimumHeight(130)
+        self.samples.setMinimumHeight(90)
+        self.loss.setMinimumHeight(130)
+        self.bpd.setMinimumHeight(115)
 
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -201,7 +222,7 @@ class TrainingPanel(QWidget):
     def _take_more(self, changes: dict[str, Any]) -> None:
         self.more |= changes
         count = len(self.more)
-        self.more_button.setText(f"More settings… ({count} changed)" if count else "More settings…")
+        self.more_button.setText(f"More… ({count} changed)" if count else "More…")
 
     def _choose_dataset(self) -> None:
         """Ask for the folder when other images are chosen."""
