@@ -127,6 +127,8 @@ class Tour:
         match panel:
             case SamplersPanel():
                 panel.count.setCurrentIndex(0)
+                for column, steps in zip(panel.columns, (5, 10, 10, 20), strict=True):
+                    column.steps.setValue(steps)
                 panel.compare_button.click()
                 self.wait(lambda: not panel.comparing, "the samplers were compared")
             case GalleryPanel():
