@@ -53,8 +53,7 @@ SHOWN = {
     "noise": "predicted noise",
     "change": "change of the last step",
 }
-STRIP_COLUMNS = 11
-STRIP_IMAGES = 2
+STRIP_COLUMNS, STRIP_IMAGES = 11, 2
 
 
 class TrajectoriesPanel(Panel):
@@ -178,12 +177,11 @@ class TrajectoriesPanel(Panel):
     def _make_views(self) -> QGridLayout:
         self.views: dict[tuple[str, str], Mosaic] = {}
         self.histograms: dict[str, HistogramPlot] = {}
-        self.heads: dict[str, QWidget] = {}
+        self.heads = {row: QWidget() for row in ROWS}
         self.views_grid = grid = QGridLayout()
         centres = (work.BINS[:-1] + work.BINS[1:]) / 2
         normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
         for row in ROWS:
-            self.heads[row] = QWidget()
             head = QHBoxLayout(self.heads[row])
             head.setContentsMargins(0, 0, 0, 0)
             head.addWidget(QLabel(f"<b>{ROW_TITLES[row]}</b>"))
