@@ -4,9 +4,10 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QImage, QPalette
-from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from diffviz import style
+from diffviz.widgets.late import placeholder_label
 from diffviz.widgets.themed import dress
 
 
@@ -44,12 +45,7 @@ class CurvesPlot(QWidget):
         item.showGrid(x=True, y=True, alpha=0.2)
         self._level = item.plot()
         self._legend = item.addLegend(offset=(-8, 8))
-        self._empty = QLabel(placeholder)
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setWordWrap(True)
-        self._empty.setContentsMargins(56, 24, 16, 40)  # within the axes
-        self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._empty = placeholder_label(placeholder)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot, 0, 0)

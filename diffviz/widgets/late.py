@@ -7,6 +7,17 @@ from PySide6.QtGui import QPaintEvent, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 
+def placeholder_label(text: str) -> QLabel:
+    """What a plot says while it has nothing to show; it lies over the plot, within the axes."""
+    label = QLabel(text)
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    label.setWordWrap(True)
+    label.setContentsMargins(56, 24, 16, 40)
+    label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+    label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+    return label
+
+
 class LatePlot(QWidget):
     """Holds a pyqtgraph plot that is made once the widget has been painted, or is asked for.
 
@@ -22,12 +33,7 @@ class LatePlot(QWidget):
         self.setAccessibleName(title)
         self._plot: Any = None
         self._asked = False
-        self._empty = QLabel(placeholder)
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setWordWrap(True)
-        self._empty.setContentsMargins(56, 24, 16, 40)  # within the axes
-        self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._empty = placeholder_label(placeholder)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._empty, 0, 0)
