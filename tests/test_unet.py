@@ -81,14 +81,16 @@ def test_padded_repeats_the_far_edges_only_where_needed():
     assert padded(grown, 4) is grown
 
 
-def test_attention_mixes_pixels_as_the_formula_says():
+@pytest.mark.parametrize(("height", "width"), [(3, 5), (17, 19)])
+def test_attention_mixes_pixels_as_the_formula_says(height, width):
+    """Vaswani et al. 2017, equation 1, for few pixels and for many."""
     torch.manual_seed(0)
     attention = Attention(4).eval()
     nn.init.normal_(attention.out.weight)
-    x = torch.randn(2, 4, 3, 5)
+    x = torch.randn(2, 4, height, width)
     tokens = attention.qkv(attention.norm(x)).flatten(2).transpose(1, 2)
     q, k, v = tokens.split(4, dim=2)
-    mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+    mixed = torch.softmax(q @ k.transpose(1, 2) / 4**0.5, dim=-1) @ v
     expected = x + attention.out(mixed.transpose(1, 2).reshape(x.shape))
     torch.testing.assert_close(attention(x), expected, rtol=1e-4, atol=1e-5)
 
