@@ -1,9 +1,12 @@
-"""Whether training grows: python -m tests.benchmarks.growth [--epochs 100] [--json FILE].
+"""Whether anything grows that should not: python -m tests.benchmarks.growth [--json FILE].
 
-Trains a small network on 256 images, with an evaluation and a checkpoint each epoch, and watches
-this process' memory and the time an epoch takes. The goals: memory after the first ten epochs
-grows by less than 1 MB an epoch (a straight line through the rest), and the last ten epochs take no
-longer than the first ten after the first. Needs psutil.
+Training: a small network on 256 images, with an evaluation and a checkpoint each epoch; the memory
+of this process after the first ten of --epochs (100) epochs grows by less than 1 MB over the rest
+(a straight line through it), and the last ten epochs take no longer than the first.
+
+Then what should grow evenly: seconds for an epoch with the number of images, seconds for
+trajectories with steps and with images; and a curve's redraw, which should hardly grow with its
+points. Each row is the smallest size, and how much more the larger ones take. Needs psutil.
 """
 
 import argparse
@@ -13,34 +16,28 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
 
+from assets import ASSETS
+from tests.benchmarks.window import pan, percentile
 from trainer.config import PRESETS
+from trainer.drawing import Request, draw
 from trainer.runs import Run
 from trainer.training import Step, train
 
+SMALL = PRESETS["modern"].with_changes(
+    network_parameters={"width": 8, "blocks": 1}, bound_images=16, preview_steps=5
+)
 
-def main() -> int:
-    """Returns the process' exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--json", type=Path, help="write the figures there as well")
-    arguments = parser.parse_args()
-    if arguments.epochs < 22:
-        parser.error("--epochs must be at least 22")
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    config = PRESETS["modern"].with_changes(
-        network_parameters={"width": 8, "blocks": 1},
-        epochs=arguments.epochs,
-        limit_images=256,
-        evaluate_every=1.0,
-        bound_images=16,
-        preview_steps=5,
-    )
+
+def long_run(epochs: int) -> dict[str, float]:
+    """Memory and time of an epoch as training goes on."""
+    config = SMALL.with_changes(epochs=epochs, limit_images=256, evaluate_every=1.0)
     process, megabytes, seconds = psutil.Process(), [], []
     epoch, begun = 1, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -52,15 +49,75 @@ def main() -> int:
                 begun = now
     later = np.array(megabytes[10:])
     slope = float(np.polyfit(np.arange(len(later)), later, 1)[0])
-    facts = {
+    return {
         "memory after 10 epochs, MB": megabytes[9],
         "memory at the end, MB": megabytes[-1],
-        "memory growth, MB an epoch": slope,
+        "memory growth, MB in 100 epochs": 100 * slope,
         "seconds an epoch, first ten": statistics.median(seconds[1:11]),
         "seconds an epoch, last ten": statistics.median(seconds[-10:]),
     }
+
+
+def epoch(images: int) -> float:
+    """Seconds for one epoch of so many images, beginning and end of training left out."""
+    config = SMALL.with_changes(epochs=2, limit_images=images, evaluate_every=9.0)
+    marks: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for event in train(config, Run.create(Path(folder) / "run", config), "cpu"):
+            if isinstance(event, Step):
+                marks.setdefault(event.epoch, event.elapsed)
+    return marks[2] - marks[1]
+
+
+def trajectories(images: int, steps: int) -> float:
+    """Seconds for so many images in as many steps of the shipped default model."""
+    run = Run.open(ASSETS / "models" / "modern")
+    model = run.model()
+    begun = time.perf_counter()
+    for _ in draw(model, Request(images, run.image_shape(), "ddim", steps, batch=images)):
+        pass
+    return time.perf_counter() - begun
+
+
+def compare(sizes: Sequence[int], cost: Callable[[int], float], rounds: int = 3) -> list[float]:
+    """The median cost of each size, taken in turn."""
+    found = [[cost(size) for size in sizes] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*found, strict=True)]
+
+
+def main() -> int:
+    """Returns the process' exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    arguments = parser.parse_args()
+    if arguments.epochs < 22:
+        parser.error("--epochs must be at least 22")
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from PySide6.QtWidgets import QApplication
+
+    _app = QApplication(sys.argv[:1])
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    facts: dict[str, object] = {**long_run(arguments.epochs)}
     for name, value in facts.items():
         print(f"{name:32}{value:10.3f}")
+
+    print(f"{'':32}{'size':>10}{'seconds':>10}{'times the first':>17}")
+    for name, sizes, cost in (
+        ("an epoch of images", (4_096, 8_192, 16_384), epoch),
+        ("16 trajectories of steps", (10, 20, 40), lambda n: trajectories(16, n)),
+        ("trajectories of 10 steps", (16, 32, 64), lambda n: trajectories(n, 10)),
+        (
+            "a curve's redraw, of points",
+            (10_000, 100_000, 1_000_000),
+            lambda n: percentile(pan(n), 0.5) / 1000,
+        ),
+    ):
+        costs = compare(sizes, cost)
+        for size, seconds in zip(sizes, costs, strict=True):
+            times = seconds / costs[0]
+            print(f"{name:32}{size:10,}{seconds:10.4f}{times:17.2f}")
+            facts[f"{name}, {size:,}, times the first"] = times
     if arguments.json:
         arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
     return 0

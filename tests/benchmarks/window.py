@@ -85,23 +85,24 @@ def drag(window: "MainWindow") -> list[float]:
     return taken
 
 
-def pan() -> list[float]:
-    """Milliseconds to redraw a curve of a million points after each of 100 pans."""
+def pan(points: int = 1_000_000) -> list[float]:
+    """Milliseconds to redraw a curve of so many points after each of 100 pans over it."""
     import numpy as np
 
     from diffviz.widgets.curve import CurvePlot
 
-    curve = CurvePlot("A million steps", "loss", "step", "longPlot", smooth=True)
+    curve = CurvePlot("A long run", "loss", "step", "longPlot", smooth=True)
     curve.resize(800, 300)
-    steps = np.arange(1_000_000.0)
-    curve.set_points(steps, 0.2 + np.exp(-steps / 1e5) + 0.05 * np.sin(steps))
-    curve.plot.setXRange(0, 100_000)
+    steps = np.arange(float(points))
+    curve.set_points(steps, 0.2 + np.exp(-10 * steps / points) + 0.05 * np.sin(steps))
+    wide = points / 10
+    curve.plot.setXRange(0, wide)
     curve.show()
     live(0.5)
     taken = []
     for k in range(100):
         begun = time.perf_counter()
-        curve.plot.setXRange(9_000 * k, 9_000 * k + 100_000, padding=0)
+        curve.plot.setXRange(0.09 * wide * k, 0.09 * wide * k + wide, padding=0)
         curve.plot.repaint()
         taken.append((time.perf_counter() - begun) * 1000)
     curve.close()

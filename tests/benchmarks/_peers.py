@@ -1,0 +1,138 @@
+"""The libraries that benchmarks stand beside each other, each with its own recipe for digits.
+
+A library here has step(images), one update on images (B, 1, 28, 28) in [-1, 1], and draw(count,
+evaluations), as many digits by that many evaluations of its network, uint8 (count, 1, 28, 28). The
+peers need the `bench` extra.
+"""
+
+import sys
+from typing import Protocol
+from unittest.mock import MagicMock
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.config import PRESETS
+from trainer.drawing import Request, draw
+from trainer.images import to_bytes
+from trainer.learner import Learner
+from trainer.processes import make_process
+
+BATCH = 128
+
+
+class Library(Protocol):
+    def step(self, images: Tensor) -> None: ...
+
+    def draw(self, count: int, evaluations: int) -> np.ndarray: ...
+
+
+class DiffViz:
+    """The `modern` preset. `done` is the share of the training that has passed, for its decay."""
+
+    def __init__(self, precision: str = "auto") -> None:
+        config = PRESETS["modern"].with_changes(precision=precision)
+        process = make_process(config.process, config.process_parameters)
+        self.learner = Learner(config, process, 1, "cpu")
+        self.steps, self.done = 0, 0.0
+
+    def step(self, images: Tensor) -> None:
+        whole = max(self.steps + 1, round(self.steps / self.done)) if self.done else 10**9
+        self.learner.step(to_bytes(images), None, self.steps, whole).item()
+        self.steps += 1
+
+    def draw(self, count: int, evaluations: int) -> np.ndarray:
+        request = Request(count, (1, 28, 28), "ddim", evaluations, batch=BATCH)
+        found = draw(self.learner.ema, request)
+        return np.concatenate([event.images for event in found if event.images is not None])
+
+
+class SmallDiffusion:
+    """https://github.com/yuanchenyang/smalldiffusion, examples/fashion_mnist_unet.py."""
+
+    def __init__(self) -> None:
+        # Its data module wants torchvision, which is not used here and has to match torch's build.
+        missing = "torchvision" not in sys.modules
+        sys.modules.setdefault("torchvision", MagicMock())
+        import smalldiffusion
+
+        if missing:
+            del sys.modules["torchvision"]
+        self.library = smalldiffusion
+        self.model = smalldiffusion.Scaled(smalldiffusion.Unet)(
+            28, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,)
+        )
+        self.schedule = smalldiffusion.ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=7e-4)
+
+    def step(self, images: Tensor) -> None:
+        self.model.train()
+        self.optimizer.zero_grad()
+        x0, sigma, eps, _ = self.library.generate_train_sample(images, self.schedule)
+        loss = type(self.model).get_loss(self.model, x0, sigma, eps)
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
+
+    def draw(self, count: int, evaluations: int) -> np.ndarray:
+        parts = []
+        for start in range(0, count, BATCH):
+            *_, last = self.library.samples(
+                self.model,
+                self.schedule.sample_sigmas(evaluations),
+                gam=1.6,
+                batchsize=min(BATCH, count - start),
+            )
+            parts.append(to_bytes(last))
+        return torch.cat(parts).numpy()
+
+
+class Course:
+    """Hugging Face's diffusion course, unit 1: diffusers' UNet2DModel, its scheduler and pipeline.
+
+    The course's class of model for 28 x 28 images. `draw` is by DDIMPipeline: the course's own DDPM
+    would take 1,000 evaluations.
+    """
+
+    def __init__(self) -> None:
+        from diffusers import DDPMScheduler, UNet2DModel
+
+        self.model = UNet2DModel(
+            sample_size=28,
+            in_channels=1,
+            out_channels=1,
+            layers_per_block=2,
+            block_out_channels=(32, 64, 64),
+            down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        )
+        self.schedule = DDPMScheduler()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+
+    def step(self, images: Tensor) -> None:
+        self.model.train()
+        eps, t = torch.randn_like(images), torch.randint(0, 1000, (len(images),))
+        answer = self.model(self.schedule.add_noise(images, eps, t), t, return_dict=False)[0]
+        loss = functional.mse_loss(answer, eps)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
+
+    def draw(self, count: int, evaluations: int) -> np.ndarray:
+        from diffusers import DDIMPipeline, DDIMScheduler
+
+        self.model.eval()
+        pipeline = DDIMPipeline(self.model, DDIMScheduler.from_config(self.schedule.config))
+        pipeline.set_progress_bar_config(disable=True)
+        parts = []
+        for start in range(0, count, BATCH):
+            found = pipeline(
+                batch_size=min(BATCH, count - start),
+                num_inference_steps=evaluations,
+                output_type="np",
+            )
+            parts.append((found.images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
+        return np.concatenate(parts)
