@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import kstest, truncnorm
 
 from trainer.denoiser import PREDICTIONS, from_output, target
 from trainer.likelihood import LEAST_TIME
@@ -54,7 +55,17 @@ def test_likelihood_times_stand_for_the_weight_that_song_et_al_integrate(process
     )
 
 
-@pytest.mark.parametrize("weighting", ["simple", "likelihood"])
+@pytest.mark.parametrize("process", PROCESSES[:4], ids=lambda p: type(p).__name__)
+def test_log_normal_noise_is_normal_in_the_logarithm_of_its_level(process):
+    t = Objective(process, "v", "log-normal").times(4_000, torch.Generator().manual_seed(0))
+    level = -process.log_snr(t.double()) / 2
+    inside = level[(level > -3.5) & (level < 3.5)]  # VE's and VP's own ranges cut the tails
+    assert len(inside) > 3_900
+    law = truncnorm(-3.5 / 1.2, 3.5 / 1.2, scale=1.2)
+    assert kstest(inside.numpy(), law.cdf).statistic < 0.01
+
+
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "likelihood"])
 def test_a_chain_trains_at_its_own_times_and_at_all_of_them(weighting):
     process = DDPM.cosine(20)
     t = Objective(process, "v", weighting).times(5_000, torch.Generator().manual_seed(0))

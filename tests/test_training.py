@@ -46,14 +46,15 @@ def test_training_tells_and_leaves_everything(tmp_path):
     assert run.model()(torch.zeros(2, 1, 28, 28), torch.ones(2)).shape == (2, 1, 28, 28)
 
 
-@pytest.mark.parametrize("preset", ["modern", "report-ddpm"])
-def test_resuming_is_bit_identical(tmp_path, preset):
+@pytest.mark.parametrize(("preset", "optimizer"), [("modern", "muon"), ("report-ddpm", "adamw")])
+def test_resuming_is_bit_identical(tmp_path, preset, optimizer):
     parameters = {"width": 8, "blocks": 1}
     config = SMALL.with_changes(
         process=PRESETS[preset].process,
         network=PRESETS[preset].network,
         network_parameters=parameters,
         prediction=PRESETS[preset].prediction,
+        optimizer=optimizer,
     )
     whole = Run.create(tmp_path / "whole", config)
     list(train(config, whole, "cpu"))
@@ -100,7 +101,7 @@ def test_evaluation_tells_where_in_time_the_network_errs(tmp_path):
         assert found == pytest.approx(float(expected), rel=0.15)
 
 
-@pytest.mark.parametrize("weighting", ["simple", "min-snr", "likelihood"])
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "min-snr", "likelihood"])
 def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(weighting):
     """Its last layer starts at zero, so its answer is its bias, about nothing."""
     one = learner(loss_weighting=weighting, prediction="eps", process="vp")

@@ -7,7 +7,8 @@ from typing import Any, get_origin
 
 from trainer.problems import Problem
 
-WEIGHTINGS = ("simple", "min-snr", "likelihood")
+WEIGHTINGS = ("simple", "log-normal", "min-snr", "likelihood")
+OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -28,7 +29,8 @@ class ExperimentConfig:
     `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs; `preview`
     images are drawn from fixed noise at the same times. `keep_every` epochs a checkpoint is kept.
 
-    `loss_weighting` is one of WEIGHTINGS (trainer.loss). With `classes` above 0 the network is told
+    `loss_weighting` is one of WEIGHTINGS (trainer.loss), `optimizer` one of OPTIMIZERS (muon:
+    trainer.muon for matrices, AdamW for the rest). With `classes` above 0 the network is told
     each image's label, but for a `label_dropout` share of them. `batch_size` images make one
     update, taken in `accumulation` parts one after the other, which needs less memory (batch norm
     then sees a part at a time). `precision` is auto (the fastest that the hardware has natively),
@@ -50,6 +52,7 @@ class ExperimentConfig:
     batch_size: int = 128
     accumulation: int = 1
     precision: str = "auto"
+    optimizer: str = "adamw"
     learning_rate: float = 2e-3
     decay_fraction: float = 0.4
     warmup_steps: int = 100
@@ -87,7 +90,11 @@ class ExperimentConfig:
         for name in ("decay_fraction", "ema", "label_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Problem(f"{name.replace('_', ' ')} must lie between 0 and 1.")
-        for name, choices in (("loss_weighting", WEIGHTINGS), ("precision", PRECISIONS)):
+        for name, choices in (
+            ("loss_weighting", WEIGHTINGS),
+            ("optimizer", OPTIMIZERS),
+            ("precision", PRECISIONS),
+        ):
             if getattr(self, name) not in choices:
                 words = name.replace("_", " ")
                 raise Problem(

@@ -3,6 +3,9 @@
 The weightings, for a network of any prediction kind:
 
 simple      weight 1, times uniform (Ho et al. 2020, equation 14, in the network's own prediction).
+log-normal  weight 1, the noise's level sigma/alpha log-normally distributed (Karras et al. 2022,
+            arXiv:2206.00364, table 1): most where images take shape, little where all is clear
+            or all is noise, whatever the process' times dwell on.
 min-snr     min(SNR, gamma) · |x0 error|² (Hang et al. 2023, arXiv:2303.09556, equation 8).
 likelihood  g² |score error|², a bound on the likelihood (Song et al. 2021, arXiv:2101.09258,
             equation 7). g²/sigma² is the speed at which log-SNR falls, so instead of weighting by
@@ -18,7 +21,10 @@ from trainer.processes import DDPM, Process
 
 BUCKETS = 10
 FIRST_TIME = 1e-3
+TABLE = 4097
 LEAST_LOG_SNR = -12.0
+# Karras et al.'s spread, around equal signal and noise: digits keep their shape longer than photos.
+NOISE_MEAN, NOISE_STD = 0.0, 1.2
 
 
 class Objective:
@@ -30,12 +36,17 @@ class Objective:
         self.process, self.prediction = process, prediction
         self.weighting, self.gamma = weighting, gamma
         self.table: Tensor | None = None
-        if weighting == "likelihood":
+        if weighting in ("likelihood", "log-normal"):
             # A chain's first step, whose part of log-SNR is endless, counts from half of it.
             first = 0.5 / process.steps if isinstance(process, DDPM) else LEAST_TIME
             most, least = process.log_snr(torch.tensor([first, 1.0])).tolist()
-            evenly = torch.linspace(most, max(least, LEAST_LOG_SNR), 4097)
-            self.table = process.time_at(evenly)
+            least = max(least, LEAST_LOG_SNR)
+            log_snr = torch.linspace(most, least, TABLE)
+            if weighting == "log-normal":
+                normal = torch.special.ndtri(torch.linspace(0, 1, TABLE).double())
+                level = (NOISE_MEAN + NOISE_STD * normal).float()
+                log_snr = (-2 * level).clamp(least, most)
+            self.table = process.time_at(log_snr)
 
     def times(self, count: int, generator: torch.Generator) -> Tensor:
         """Training times (count,) in (0, 1], on the generator's device.
@@ -66,7 +77,7 @@ class Objective:
         An error d of the answer is one of the SNR/(SNR+1) d² in eps for v, of SNR d² for x0; and
         d² in x0 is SNR d² in eps.
         """
-        if self.weighting == "simple":
+        if self.weighting in ("simple", "log-normal"):
             return torch.ones_like(t)
         alpha, sigma = self.process.marginal(t)
         in_eps = {

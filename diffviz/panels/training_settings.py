@@ -13,14 +13,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from trainer.config import PRECISIONS, WEIGHTINGS, ExperimentConfig
+from trainer.config import OPTIMIZERS, PRECISIONS, WEIGHTINGS, ExperimentConfig
 
 CHOICES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "prediction": ("Network predicts", ("eps", "x0", "v", "score"),
                    "The noise, the clean image, v = α ε − σ x0, or the score"),
     "loss_weighting": ("Loss weighting", WEIGHTINGS,
-                       "simple: all alike; min-snr: easy noise levels count less (Hang et al. "
-                       "2023); likelihood: what bits/dim asks for"),
+                       "simple: all times alike; log-normal: more of the noise at which images "
+                       "take shape (Karras et al. 2022); min-snr: easy noise counts less "
+                       "(Hang et al. 2023); likelihood: what bits/dim asks for"),
+    "optimizer": ("Optimiser", OPTIMIZERS,
+                  "adamw, or muon for the matrices: more learnt from each image"),
     "precision": ("Precision", PRECISIONS, "auto takes bfloat16 where the hardware has it"),
 }  # fmt: skip
 COUNTS: dict[str, tuple[str, int, int, str]] = {
