@@ -79,6 +79,8 @@ class MainWindow(QMainWindow):
         self.later = later_panels(self.session)
         self.jobs: list[Job] = []
         self.ready = False
+        self.samplers: tuple[str, ...] = ()
+        self.warming: Job | None = None
         self.setWindowTitle("DiffViz")
         self.setAcceptDrops(True)
         self.resize(1280, 800)
@@ -116,23 +118,35 @@ class MainWindow(QMainWindow):
     def _warm_up(self) -> None:
         """Load torch, which takes seconds: once the window can be seen, and not before."""
         if self.isVisible():
-            self.start(partial(work.warm_up, self.session.home), self._warmed)
-            QTimer.singleShot(0, self, self._grow)
+            self.warming = self.start(partial(work.warm_up, self.session.home), self._warmed)
+            self._grow()
 
-    def _grow(self) -> bool:
-        """Add the next of the later panels, and soon the one after; False when all are there."""
-        panel = next(self.later, None)
-        if panel is None:
+    def _film_awaited(self) -> bool:
+        """Whether the first animation is on view and yet to begin: nothing else comes first."""
+        stage = self.trajectories
+        if self.kept.value("panel", stage.title) != stage.title:
             return False
-        self._add(panel)
-        QTimer.singleShot(0, self, self._grow)
-        return True
+        return self.warming in self.jobs or (stage.sampling and stage.films.drawn() == 0)
+
+    def _grow(self) -> None:
+        """Add the next of the later panels, and soon the one after; at last the window is ready."""
+        if self._film_awaited():
+            QTimer.singleShot(10, self, self._grow)
+        elif panel := next(self.later, None):
+            self._add(panel)
+            QTimer.singleShot(0, self, self._grow)
+        elif self.warming in self.jobs:
+            QTimer.singleShot(10, self, self._grow)
+        else:
+            self.ready = bool(self.samplers)
 
     def _add(self, panel: Panel) -> None:
         """Make the panel a tab with a menu entry, and set it as the last session left it."""
         self.panels.append(panel)
         number = len(self.panels)
         self.stage.addTab(panel, panel.title)
+        if self.samplers:
+            panel.offer_samplers(self.samplers)
         show = partial(self.stage.setCurrentWidget, panel)
         self._action(self.view_menu, f"show{number}Action", panel.title, f"Ctrl+{number}", show)
         try:
@@ -227,7 +241,7 @@ class MainWindow(QMainWindow):
 
     def start(
         self, make: Callable[[], Iterator[Any]], take: Callable[[list], None] | None = None
-    ) -> None:
+    ) -> Job:
         """Run a generator on a worker of the window's own; `take` gets what it yields."""
         job = Job(make, self)
         self.jobs.append(job)
@@ -236,6 +250,7 @@ class MainWindow(QMainWindow):
             job.produced.connect(take)
         job.ended.connect(lambda: self.jobs.remove(job))
         job.begin()
+        return job
 
     def make_report(self) -> None:
         """Draw the report's figures from all runs, and open their page in the browser."""
@@ -250,9 +265,7 @@ class MainWindow(QMainWindow):
 
     def _warmed(self, events: list) -> None:
         for event in events:
-            while self._grow():
-                pass
-            self.ready = True
+            self.samplers = event.samplers
             self.training.device.setText(event.device)
             if event.unfinished is not None:
                 self.training.offer_resume(event.unfinished)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VIEW_BYTES = 48 * 2**20  # what the frames of one view may take; longer trajectories are thinned
 NOISE_SCALE = 3.0  # noise of -3…3 standard deviations is drawn from black to white
+QUANTILE_VALUES = 4096  # of a picture's changes, to set their scale by
 BINS = np.linspace(-4, 4, 65)
 
 
@@ -193,7 +194,8 @@ def look_at(
     x, x0 = frame.x.float().cpu(), frame.x0.float().cpu()
     eps = (x - alpha * x0) / sigma if sigma > 0 else torch.zeros_like(x)
     change = torch.zeros_like(x) if before is None else x - before.float().cpu()
-    largest = float(change.abs().quantile(0.995)) if change.numel() < 2**24 else 1.0
+    some = change.flatten()[:: 1 + change.numel() // QUANTILE_VALUES]
+    largest = float(some.abs().quantile(0.995))
     # Where variance explodes the state is shown as the network sees it, or all would be clipped.
     shrink = max(1.0, (alpha**2 + sigma**2) ** 0.5)
     density, _ = np.histogram(x.numpy(), bins=BINS * shrink, density=True)
@@ -321,7 +323,6 @@ def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
     from trainer.runs import Run, load_tensors
     from trainer.samplers import SAMPLERS
-    from trainer.training import Warned  # noqa: F401 - imported now so that Train starts at once
 
     unfinished = None
     for path in sorted((home / "runs").glob("*/state.safetensors"), reverse=True):
@@ -334,6 +335,7 @@ def warm_up(home: Path) -> Iterator[Ready]:
             unfinished = run.folder
             break
     yield Ready(device_words(), tuple(SAMPLERS), unfinished)
+    import trainer.training  # noqa: F401 - imported now so that Train starts at once
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,12 @@ def read_idx(path: Path, sha256: str | None = None) -> np.ndarray:
     return parse_idx(content, str(path))
 
 
+@lru_cache(maxsize=1)
 def load_mnist(folder: Path = ASSETS / "mnist") -> ImageSet:
-    """MNIST: 60,000 training and 10,000 test images, (1, 28, 28); each file's SHA-256 checked."""
+    """MNIST: 60,000 training and 10,000 test images, (1, 28, 28); each file's SHA-256 checked.
+
+    Read once: every view looks at the same images.
+    """
     files = [read_idx(folder / name, sha256) for name, sha256 in MNIST_SHA256.items()]
     train, train_labels, test, test_labels = files
     return ImageSet(

@@ -4,15 +4,18 @@ dx/dt = alpha'(t) x0(x, t) + sigma'(t) eps(x, t)   (Song et al. 2021, arXiv:2011
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.integrate import RK45, DenseOutput
 from torch import Tensor
 
 from trainer.denoiser import Beliefs, Prediction
 from trainer.problems import Problem
 from trainer.processes import Process, spread
+
+if TYPE_CHECKING:
+    from scipy.integrate import DenseOutput
 
 
 def velocity(process: Process, belief: Prediction, t: Tensor) -> Tensor:
@@ -27,12 +30,14 @@ def solve(
     end: float,
     state: np.ndarray,
     tolerance: float,
-) -> Iterator[tuple[float, float, DenseOutput]]:
+) -> "Iterator[tuple[float, float, DenseOutput]]":
     """Dormand and Prince's RK45 from `start` to `end`, in either direction.
 
     Yields (t before, t after, the state between as a function of t) for every accepted step. The
     last call of `slope` before each is at its end. `tolerance` is relative and absolute.
     """
+    from scipy.integrate import RK45  # half a second, which most samplers can do without
+
     if not tolerance > 0:
         raise Problem(f"The solver's tolerance must be above 0, not {tolerance:g}.")
     solver = RK45(slope, start, state, end, rtol=tolerance, atol=tolerance)

@@ -87,14 +87,14 @@ def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -
             f"There is no network '{config.network}'. Choose one of: {', '.join(NETWORKS)}."
         )
     try:
-        network = NETWORKS[config.network](
+        network = NETWORKS[config.network](  # type: ignore[call-arg]
             channels=channels, classes=config.classes, **config.network_parameters
         )
     except TypeError as error:
         raise Problem(
             f"The network '{config.network}' does not take {config.network_parameters}: {error}."
         ) from error
-    return network.to(device).to(memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Run:
