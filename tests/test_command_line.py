@@ -33,7 +33,8 @@ from trainer.training import grid_png
 ROOT = Path(__file__).parents[1]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
 COMMANDS = [
-    "train", "sample", "evaluate", "likelihood", "encode", "inpaint", "interpolate", "features",
+    "train", "sample", "evaluate", "likelihood", "measure", "encode", "inpaint",
+    "interpolate", "features",
 ]  # fmt: skip
 
 
@@ -302,6 +303,22 @@ def test_likelihood_gives_both_figures(capsys, monkeypatch):
     assert found["standard_error"] is None
     assert 0 < found["exact_bits_per_dim"] < 8
     assert 0 < found["bound_bits_per_dim"] < 8
+
+
+def test_measure_keeps_what_it_finds_beside_the_run(run, capsys):
+    line = f"measure --run {run.folder} --samples 4 8 --sampler ddim --steps 2 --guidance 2 --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)["measures"]
+    assert [one["settings"]["count"] for one in found] == [4, 8]
+    assert {one["settings"]["guidance"] for one in found} == {2.0}
+    assert all(0 <= one["values"]["asked"] <= 1 for one in found)
+    assert sum(found[1]["values"]["classes"]) == 8
+    assert json.loads((run.folder / "measures.json").read_text()) == found
+
+
+def test_measure_wants_classes_for_guidance(capsys):
+    assert main(["measure", "--run", SHIPPED, "--guidance", "2"]) == 2
+    assert "knows no classes" in capsys.readouterr().err
 
 
 def test_encode_writes_images_latents_and_reconstructions(tmp_path, capsys):

@@ -186,6 +186,28 @@ def parser() -> argparse.ArgumentParser:
     add_run(likely)
     likely.add_argument("--count", type=whole, default=16, help="how many test images (16)")
 
+    keep = add(
+        "measure",
+        "measure a run, and keep the figures beside it",
+        "FID and its company of so many samples, bits/dim of so many test images: what the run's "
+        "card and the report's table show (measures.json). What is known is not measured again.",
+        "--run runs/first --samples 1024 10000 --sampler ddim --steps 20",
+    )
+    keep.add_argument("--run", type=Path, required=True, help="the run folder")
+    keep.add_argument(
+        "--samples", type=int, nargs="+", default=[1024], help="how many for FID; 0: none (1024)"
+    )
+    keep.add_argument("--sampler", help="what draws them (the run's own)")
+    keep.add_argument("--steps", type=whole, help="updates from noise to image (the run's own)")
+    keep.add_argument("--guidance", type=float, default=1.0, help="of a model with classes (1)")
+    keep.add_argument(
+        "--likelihood-images", type=int, default=0, help="how many test images; 0: none (0)"
+    )
+    keep.add_argument("--recompute", action="store_true", help="measure anew what is known")
+    keep.add_argument("--seed", type=int, default=0, help="of all random draws (0)")
+    keep.add_argument("--device", help="cuda, mps or cpu (the best there is unless given)")
+    keep.add_argument("--json", action="store_true", help="print one JSON object, no prose")
+
     encode = add(
         "encode",
         "turn images into latents and back, by the probability-flow ODE",

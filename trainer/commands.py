@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +289,50 @@ def likelihood_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def measure_command(arguments: argparse.Namespace) -> int:
+    from trainer.cards import describe
+    from trainer.measures import Measure, measure_likelihood, measure_samples, own_sampler
+
+    run, device = Run.open(arguments.run), choose_device(arguments.device)
+    data = load(run.config.dataset)
+    sampler, steps = own_sampler(run)
+    counts = tuple(count for count in arguments.samples if count > 0)
+    sampling = measure_samples(
+        run,
+        data,
+        counts,
+        arguments.sampler or sampler,
+        arguments.steps or steps,
+        arguments.seed,
+        device,
+        arguments.recompute,
+        arguments.guidance,
+    )
+    found: list[Measure] = []
+    with progress("share", 1) as bar:
+        bar.bar_format = "{percentage:3.0f}%|{bar}| {elapsed}"
+        if counts:
+            found += drain(sampling, bar)
+        if (images := arguments.likelihood_images) > 0:
+            likely = measure_likelihood(
+                run, data, images, arguments.seed, device, arguments.recompute
+            )
+            found.append(drain(likely, bar))
+    facts = {"run": str(run.folder), "measures": [dataclasses.asdict(one) for one in found]}
+    show(facts, "\n".join(describe(one) for one in found), arguments.json)
+    return 0
+
+
+def drain(work: Generator[float, None, Any], bar: tqdm) -> Any:
+    """What the generator of shares done returns."""
+    while True:
+        try:
+            share = next(work)
+        except StopIteration as end:
+            return end.value
+        bar.update(share - bar.n)
+
+
 def features_command(arguments: argparse.Namespace) -> int:
     if arguments.fetch_inception:
         path = features.fetch_inception()
@@ -370,5 +414,6 @@ COMMANDS = {
     "sample": sample_command,
     "evaluate": evaluate_command,
     "likelihood": likelihood_command,
+    "measure": measure_command,
     "features": features_command,
 }

@@ -121,14 +121,15 @@ def own_sampler(run: Run) -> tuple[str, int]:
 
 
 def drawn(
-    run: Run, device: str, count: int, sampler: str, steps: int, seed: int
+    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, guidance: float = 1.0
 ) -> Generator[float, None, tuple[np.ndarray, list[float], int]]:
     """Samples as uint8 (count, C, H, W), seconds after each batch of 64, NFE of one image.
 
     Yields the share done. Of a model with classes every class is asked for in turn.
     """
+    classes = tuple(range(run.config.classes))
     request = Request(
-        count, run.image_shape(), sampler, steps, seed, BATCH, tuple(range(run.config.classes))
+        count, run.image_shape(), sampler, steps, seed, BATCH, classes, guidance=guidance
     )
     model = run.model(device=device)
     parts: list[np.ndarray] = []
@@ -152,29 +153,38 @@ def measure_samples(
     seed: int = 0,
     device: str = "cpu",
     recompute: bool = False,
+    guidance: float = 1.0,
 ) -> Generator[float, None, list[Measure]]:
     """FID and its company of the first so many samples, for each of `counts`; cached.
 
     The largest set that is not known yet is drawn once. Yields the share done, returns a Measure
-    for each count, in order.
+    for each count, in order. Of a model with classes, `guidance` counts, and "asked" is the share
+    of samples in which the classifier sees the class that was asked for.
     """
     from trainer.features import feature_set
-    from trainer.metrics import evaluate
+    from trainer.metrics import classify, evaluate
+
+    classes = run.config.classes
+    if guidance != 1 and not classes:
+        raise Problem(f"{run.folder.name} knows no classes: guidance needs a model that does.")
 
     def settings(count: int) -> dict[str, Any]:
-        return {
+        found = {
             "sampler": sampler,
             "steps": steps,
             "count": count,
             "seed": seed,
             "features": feature_set("digits").name,
         }
+        return found | ({"guidance": guidance} if classes else {})
 
     known = {count: find(run, "samples", settings(count)) for count in counts}
     missing = sorted(count for count in counts if recompute or known[count] is None)
     if missing:
         checkpoint, _ = checkpoint_facts(newest(run))
-        images, seconds, nfe = yield from drawn(run, device, missing[-1], sampler, steps, seed)
+        images, seconds, nfe = yield from drawn(
+            run, device, missing[-1], sampler, steps, seed, guidance
+        )
         for count in missing:
             report = evaluate(images[:count], data)
             # A count that is no multiple of the batch ends inside one: its share of the time.
@@ -189,10 +199,15 @@ def measure_samples(
                 "precision": report.samples.precision,
                 "recall": report.samples.recall,
                 "sure": report.samples.sure,
+                "sure_of_real": report.real.sure,
+                "classes": list(report.samples.classes or ()),
                 "copying": report.copying,
                 "nfe": nfe,
                 "seconds": spent,
             }
+            if classes and report.samples.sure is not None:
+                seen, _ = classify(images[:count])
+                values["asked"] = float((seen == np.arange(count) % classes).mean())
             made = Measure("samples", checkpoint, settings(count), values, machine(device))
             keep(run, made)
             known[count] = made

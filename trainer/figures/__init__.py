@@ -181,10 +181,15 @@ def _measure(
     device: str,
     recompute: bool,
 ) -> Generator[float, None, None]:
-    """See that the run has the measures asked for; more test images than asked for will do."""
-    if samples:
+    """See that the run has the measures asked for, by its own sampler where it has none by another.
+
+    More test images than asked for will do.
+    """
+    drawn = {m.settings["count"] for m in measures(run) if m.kind == "samples"}
+    counts = samples if recompute else tuple(n for n in samples if n not in drawn)
+    if counts:
         sampler, steps = own_sampler(run)
-        for share in measure_samples(run, data, samples, sampler, steps, seed, device, recompute):
+        for share in measure_samples(run, data, counts, sampler, steps, seed, device, recompute):
             yield 0.7 * share
     judged = [m.values["images"] for m in measures(run) if m.kind == "likelihood"]
     if likelihood_images and (recompute or max(judged, default=0) < likelihood_images):
