@@ -1,6 +1,10 @@
 """What the window asks workers to do: generators of plain arrays. Torch is imported inside."""
 
+import ctypes
+import importlib.util
 import json
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -319,8 +323,25 @@ def device_words() -> str:
     return f"{name}, {str(fast_precision(device)).removeprefix('torch.')}"
 
 
+def load_libraries() -> None:
+    """Load torch's largest libraries without Python's lock, so that the window lives meanwhile.
+
+    `import torch` would hold the lock for about a second over them. Where this does nothing (on
+    Windows, or if a library has another name), it does just that.
+    """
+    found = importlib.util.find_spec("torch")
+    if sys.platform == "win32" or found is None or found.origin is None:
+        return
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    for name in ("libtorch_cpu", "libtorch_python"):
+        path = Path(found.origin).parent / "lib" / f"{name}.{suffix}"
+        # A foreign function is called without the lock; ctypes' own loading keeps it.
+        ctypes.CDLL(None).dlopen(str(path).encode(), os.RTLD_NOW)
+
+
 def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
+    load_libraries()
     from trainer.runs import Run, load_tensors
     from trainer.samplers import SAMPLERS
 

@@ -6,7 +6,7 @@ from scipy.stats import kstest, truncnorm
 
 from trainer.denoiser import PREDICTIONS, from_output, target
 from trainer.likelihood import LEAST_TIME
-from trainer.loss import BUCKETS, Objective, bucket_times
+from trainer.loss import BUCKETS, NOISE_MEAN, NOISE_STD, Objective, bucket_times
 from trainer.processes import DDPM, VESDE, VPSDE, CosinePath, SubVPSDE
 
 PROCESSES = [VPSDE(), SubVPSDE(), VESDE(), CosinePath(), DDPM.cosine(50)]
@@ -61,7 +61,8 @@ def test_log_normal_noise_is_normal_in_the_logarithm_of_its_level(process):
     level = -process.log_snr(t.double()) / 2
     inside = level[(level > -3.5) & (level < 3.5)]  # VE's and VP's own ranges cut the tails
     assert len(inside) > 3_900
-    law = truncnorm(-3.5 / 1.2, 3.5 / 1.2, scale=1.2)
+    low, high = (-3.5 - NOISE_MEAN) / NOISE_STD, (3.5 - NOISE_MEAN) / NOISE_STD
+    law = truncnorm(low, high, loc=NOISE_MEAN, scale=NOISE_STD)
     assert kstest(inside.numpy(), law.cdf).statistic < 0.01
 
 

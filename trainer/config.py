@@ -8,7 +8,6 @@ from typing import Any, get_origin
 from trainer.problems import Problem
 
 WEIGHTINGS = ("simple", "log-normal", "min-snr", "likelihood")
-OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -29,8 +28,7 @@ class ExperimentConfig:
     `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs; `preview`
     images are drawn from fixed noise at the same times. `keep_every` epochs a checkpoint is kept.
 
-    `loss_weighting` is one of WEIGHTINGS (trainer.loss), `optimizer` one of OPTIMIZERS (muon:
-    trainer.muon for matrices, AdamW for the rest). With `classes` above 0 the network is told
+    `loss_weighting` is one of WEIGHTINGS (trainer.loss). With `classes` above 0 the network is told
     each image's label, but for a `label_dropout` share of them. `batch_size` images make one
     update, taken in `accumulation` parts one after the other, which needs less memory (batch norm
     then sees a part at a time). `precision` is auto (the fastest that the hardware has natively),
@@ -52,7 +50,6 @@ class ExperimentConfig:
     batch_size: int = 128
     accumulation: int = 1
     precision: str = "auto"
-    optimizer: str = "adamw"
     learning_rate: float = 2e-3
     decay_fraction: float = 0.4
     warmup_steps: int = 100
@@ -92,7 +89,6 @@ class ExperimentConfig:
                 raise Problem(f"{name.replace('_', ' ')} must lie between 0 and 1.")
         for name, choices in (
             ("loss_weighting", WEIGHTINGS),
-            ("optimizer", OPTIMIZERS),
             ("precision", PRECISIONS),
         ):
             if getattr(self, name) not in choices:
@@ -135,8 +131,16 @@ class ExperimentConfig:
 
 # Ten passes over MNIST are ten minutes on two cores that multiply bfloat16. The cosine betas and v
 # prediction start from (almost) pure noise, unlike the report's; the continuous-time ones predict v
-# too, which every process here takes at unit scale (trainer.denoiser.target).
-MODERN = ExperimentConfig(preset="modern", epochs=10, evaluate_every=0.5, keep_every=1)
+# too, which every process here takes at unit scale (trainer.denoiser.target). Small batches and
+# log-normal noise: after 38,400 images either lowers the digit-FID by a fifth, both by a third.
+MODERN = ExperimentConfig(
+    preset="modern",
+    loss_weighting="log-normal",
+    batch_size=64,
+    epochs=10,
+    evaluate_every=0.5,
+    keep_every=1,
+)
 MODERN_SDE = MODERN.with_changes(preset="modern-sde", process="vp", preview_sampler="dpm-solver++")
 
 # Report §3. Given: the process, 300 epochs, the network's elements. Guessed: Adam at a constant
@@ -169,7 +173,11 @@ PRESETS: dict[str, ExperimentConfig] = {
         MODERN_SDE.with_changes(
             preset="modern-ve", process="ve", preview_sampler="ddim", preview_steps=50
         ),
-        MODERN_SDE.with_changes(preset="modern-likelihood", loss_weighting="likelihood"),
+        MODERN_SDE.with_changes(
+            preset="modern-likelihood",
+            loss_weighting="likelihood",
+            network_parameters={"octaves": 5},
+        ),
         REPORT_DDPM,
         # Nothing but the schedule, whose last step now keeps no signal (Lin et al. 2023), and v
         # prediction, which it needs: at alpha = 0 eps says nothing of the image.

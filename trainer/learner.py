@@ -1,4 +1,4 @@
-"""The learner: network, EMA copy and optimisers of one run, and what one training step does.
+"""The learner: network, EMA copy and optimiser of one run, and what one training step does.
 
 Every random draw is a function of (seed, step), so nothing about randomness needs saving: a resumed
 run makes the very draws that an uninterrupted one would have made.
@@ -18,7 +18,6 @@ from trainer.denoiser import Denoiser, target
 from trainer.distributed import shared, team
 from trainer.images import to_signed
 from trainer.loss import Objective
-from trainer.muon import Muon, is_hidden
 from trainer.problems import Problem
 from trainer.processes import Process, spread
 from trainer.runs import load_weights, make_network
@@ -71,21 +70,8 @@ def learning_rate(config: ExperimentConfig, step: int, steps: int) -> float:
     return rate if left >= decay else rate * 0.5 * (1 - math.cos(math.pi * left / decay))
 
 
-def optimizers(
-    config: ExperimentConfig, network: nn.Module, device: str
-) -> list[torch.optim.Optimizer]:
-    """What moves the network's weights: AdamW; with `muon`, that moves the hidden matrices."""
-    weights = list(network.parameters())
-    hidden = [w for w in weights if config.optimizer == "muon" and is_hidden(w)]
-    others = [w for w in weights if not any(w is matrix for matrix in hidden)]
-    rate, decay = config.learning_rate, config.weight_decay
-    fused = not device.startswith("mps")
-    adam = torch.optim.AdamW(others, lr=rate, weight_decay=decay, fused=fused)
-    return [adam, Muon(hidden, lr=rate, weight_decay=decay)] if hidden else [adam]
-
-
 class Learner:
-    """Network, EMA copy and optimisers of one run, with one method a step."""
+    """Network, EMA copy and optimiser of one run, with one method a step."""
 
     def __init__(self, config: ExperimentConfig, process: Process, channels: int, device: str):
         self.config, self.process, self.device = config, process, device
@@ -104,7 +90,12 @@ class Learner:
         self.objective = Objective(
             process, config.prediction, config.loss_weighting, config.min_snr_gamma
         )
-        self.optimizers = optimizers(config, self.network, device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=not device.startswith("mps"),
+        )
         mine, theirs = ema.state_dict(), self.network.state_dict()
         floats = [name for name, value in mine.items() if value.is_floating_point()]
         self._mine, self._theirs = [mine[n] for n in floats], [theirs[n] for n in floats]
@@ -124,9 +115,9 @@ class Learner:
         if labels is not None:
             dropped = torch.rand(len(labels), generator=generator, device=self.device)
             labels = labels.masked_fill(dropped < config.label_dropout, -1)
-        for optimizer in self.optimizers:
-            optimizer.param_groups[0]["lr"] = learning_rate(config, step, steps)
-            optimizer.zero_grad(set_to_none=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, step, steps)
+        self.optimizer.zero_grad(set_to_none=True)
         ours = team()
         loss = torch.zeros((), device=self.device)
         parts = torch.arange(len(images), device=self.device).tensor_split(config.accumulation)
@@ -140,8 +131,7 @@ class Learner:
                 (sum_of_losses * ours.size).backward()
             loss += sum_of_losses.detach()
         nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizer.step()
         self._follow(step)
         return ours.total(loss)
 
@@ -169,12 +159,8 @@ class Learner:
         """Everything that resuming needs, as named tensors."""
         tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
         tensors |= {f"ema.{n}": v for n, v in self.ema.network.state_dict().items()}
-        offset = 0  # weights are numbered through all optimisers
-        for optimizer in self.optimizers:
-            for index, values in optimizer.state_dict()["state"].items():
-                number = offset + index
-                tensors |= {f"optimizer.{number}.{key}": value for key, value in values.items()}
-            offset += len(optimizer.param_groups[0]["params"])
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
@@ -185,20 +171,15 @@ class Learner:
 
         load_weights(self.network, part("network."), path)
         load_weights(self.ema.network, part("ema."), path)
+        parameters = self.optimizer.param_groups[0]["params"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in part("optimizer.").items():
-            number, key = name.split(".")
-            moments.setdefault(int(number), {})[key] = value
-        offset = 0
-        for optimizer in self.optimizers:
-            state: dict[int, dict[str, Tensor]] = {}
-            for index, weight in enumerate(optimizer.param_groups[0]["params"]):
-                for key, value in moments.get(offset + index, {}).items():
-                    # In the weight's own memory layout: the fused kernel walks both side by side.
-                    layout = torch.empty_like(weight).detach() if value.dim() else value
-                    state.setdefault(index, {})[key] = layout.copy_(value)
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-            offset += len(optimizer.param_groups[0]["params"])
+            index, key = name.split(".")
+            # In the parameter's own memory layout: the fused kernel walks both side by side.
+            layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
+            moments.setdefault(int(index), {})[key] = layout.copy_(value)
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": moments})
 
     def weights(self) -> dict[str, Tensor]:
         return self.ema.network.state_dict()

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from trainer.config import OPTIMIZERS, PRECISIONS, WEIGHTINGS, ExperimentConfig
+from trainer.config import PRECISIONS, WEIGHTINGS, ExperimentConfig
 
 CHOICES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "prediction": ("Network predicts", ("eps", "x0", "v", "score"),
@@ -22,8 +22,6 @@ CHOICES: dict[str, tuple[str, tuple[str, ...], str]] = {
                        "simple: all times alike; log-normal: more of the noise at which images "
                        "take shape (Karras et al. 2022); min-snr: easy noise counts less "
                        "(Hang et al. 2023); likelihood: what bits/dim asks for"),
-    "optimizer": ("Optimiser", OPTIMIZERS,
-                  "adamw, or muon for the matrices: more learnt from each image"),
     "precision": ("Precision", PRECISIONS, "auto takes bfloat16 where the hardware has it"),
 }  # fmt: skip
 COUNTS: dict[str, tuple[str, int, int, str]] = {
