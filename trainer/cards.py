@@ -74,10 +74,12 @@ def describe(measure: Measure) -> str:
     """A measure in one sentence, with the counts it was made of."""
     values, settings = measure.values, measure.settings
     if measure.kind == "samples":
+        guidance = f" at guidance {settings['guidance']:g}" if "guidance" in settings else ""
+        asked = f", {values['asked']:.1%} of the class asked for" if "asked" in values else ""
         return (
             f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
-            f"{settings['steps']} steps (as many test images: {values['floor']:.2f}); "
-            f"{values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
+            f"{settings['steps']} steps{guidance} (as many test images: {values['floor']:.2f})"
+            f"{asked}; {values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
         )
     texts = []
     for name, words in (("exact", "exactly"), ("bound", "at most")):

@@ -33,32 +33,42 @@ def _with_error(value: float | None, error: float | None) -> str:
     return f"{value:.3f}" + (f" ± {error:.3f}" if error else "")
 
 
+def _share(values: dict[str, Any]) -> str:
+    """The share of samples that are surely digits, beside that of real images if it is known."""
+    if values.get("sure") is None:
+        return "—"
+    real = values.get("sure_of_real")
+    return f"{values['sure']:.0%}" + ("" if real is None else f" ({real:.0%})")
+
+
 def comparison(cards: list[dict[str, Any]]) -> Table:
-    """Training time, images seen, FID beside its floor, bits/dim, NFE and seconds, of every run."""
+    """What each run cost, and what it reached beside the floor, for every sampler measured."""
     drawn = [m for c in cards for m in c["measures"] if m["kind"] == "samples"]
     counts = sorted({1024, *(m["settings"]["count"] for m in drawn)})
     head = (
         "Run", "Training", "Images seen", "Sampler",
-        *(f"FID, {count:,} (floor)" for count in counts),
+        *(f"FID, {count:,} (floor)" for count in counts), "Surely digits (real)",
         "NFE", "Seconds to draw", "Bits/dim, bound", "Bits/dim, exact",
     )  # fmt: skip
     rows: list[tuple[str, ...]] = [
-        (name, time, seen, "", *(fid if n == 1024 else "" for n in counts), "", spent, "", "")
+        (name, time, seen, "", *(fid if n == 1024 else "" for n in counts), "", "", spent, "", "")
         for name, time, seen, fid, spent in PUBLISHED
     ]
     notes: list[str] = []
     for found in cards:
         judged = [m for m in found["measures"] if m["kind"] == "likelihood"]
         best = max(judged, key=lambda m: m["values"]["images"], default=None)
-        samplers: dict[tuple[str, int], dict[int, dict]] = {}
+        samplers: dict[tuple[str, int, float | None], dict[int, dict]] = {}
         for m in found["measures"]:
             if m["kind"] == "samples":
-                key = (m["settings"]["sampler"], m["settings"]["steps"])
+                asked = m["settings"]
+                key = (asked["sampler"], asked["steps"], asked.get("guidance"))
                 samplers.setdefault(key, {})[m["settings"]["count"]] = m
         time = "not recorded" if found["seconds"] is None else duration(found["seconds"])
         seen = "?" if found["images_seen"] is None else f"{found['images_seen']:,}"
         first = (found["name"], time, seen)
-        for (sampler, steps), by_count in (samplers or {("not measured", 0): {}}).items():
+        unmeasured = {("not measured", 0, None): dict[int, dict]()}
+        for (sampler, steps, guidance), by_count in (samplers or unmeasured).items():
             cells = []
             for count in counts:
                 m = by_count.get(count)
@@ -69,7 +79,9 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
             if timed:
                 spent = f"{timed['values']['seconds']:,.0f} for {timed['settings']['count']:,}"
             words = f"{sampler}, {steps}" if steps else sampler
+            words += f", guidance {guidance:g}" if guidance is not None else ""
             nfe = str(timed["values"]["nfe"]) if timed else "—"
+            sure = _share(timed["values"] if timed else {})
             likely = ("", "") if first[0] == "" else ("—", "—")
             if best and first[0]:
                 v = best["values"]
@@ -77,7 +89,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
                     _with_error(v["bound"], v["bound_error"]),
                     _with_error(v["exact"], v["exact_error"]),
                 )
-            rows.append((*first, words, *cells, nfe, spent, *likely))
+            rows.append((*first, words, *cells, sure, nfe, spent, *likely))
             first = ("", "", "")
         about = []
         if best:
