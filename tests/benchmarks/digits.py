@@ -8,15 +8,13 @@ AMX: a third after one minute, 70 % after five, 85 % after ten.
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.window import live
+from tests.benchmarks._window import live, open_window
 
 
 def share_sure(folder: Path, count: int) -> tuple[float, int]:
@@ -41,17 +39,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from PySide6.QtWidgets import QApplication
-
-    from diffviz import style
-    from diffviz.window import MainWindow
-
-    app = QApplication(sys.argv[:1])
-    style.follow_system(app)
-    window = MainWindow(Path(tempfile.mkdtemp()))
+    window = open_window()
     training = window.training
-    window.show()
     live(600, lambda: window.ready)
     facts: dict[str, dict[str, float]] = {}
     spent, button = 0.0, training.train_button

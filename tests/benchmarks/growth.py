@@ -24,7 +24,8 @@ import psutil
 import torch
 
 from assets import ASSETS
-from tests.benchmarks.window import pan, percentile
+from tests.benchmarks._window import percentile
+from tests.benchmarks.window import pan
 from trainer.config import PRESETS
 from trainer.drawing import Request, draw
 from trainer.runs import Run

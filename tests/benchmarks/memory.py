@@ -7,15 +7,13 @@ images and 1,000 steps. The goals: 700 MB and 1.2 GB. Needs psutil.
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.window import live
+from tests.benchmarks._window import live, open_window
 
 
 def main() -> int:
@@ -25,22 +23,13 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=64, choices=(1, 4, 16, 64))
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from PySide6.QtWidgets import QApplication
-
-    from diffviz import style
-    from diffviz.window import MainWindow
-
-    app = QApplication(sys.argv[:1])
-    style.follow_system(app)
-    window = MainWindow(Path(tempfile.mkdtemp()))
+    window = open_window()
     process = psutil.Process()
 
     def megabytes() -> float:
         return process.memory_info().rss / 2**20
 
     stage = window.trajectories
-    window.show()
     live(600, lambda: bool(stage.nfe) and not stage.sampling)
     stage.timeline.pause()
     live(5)

@@ -9,21 +9,19 @@ least 90 %).
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.benchmarks._window import live, open_window, percentile
 
 if TYPE_CHECKING:
     from diffviz.window import MainWindow
 
 ROOT = Path(__file__).parents[2]
-TICK_MS = 4
 HEADLESS = """
 import sys, time, tempfile
 from pathlib import Path
@@ -41,35 +39,6 @@ for event in train(config, run):
             print((event.step - seen) * config.batch_size / (time.perf_counter() - begun))
             break
 """
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[int(share * (len(values) - 1))]
-
-
-def live(seconds: float, until: Callable[[], bool] | None = None) -> list[float]:
-    """Let the window live that long; how late each tick of a timer came, in ms."""
-    from PySide6.QtCore import QEventLoop, Qt, QTimer
-
-    late: list[float] = []
-    loop, last = QEventLoop(), time.perf_counter()
-    end = last + seconds
-
-    def tick() -> None:
-        nonlocal last
-        now = time.perf_counter()
-        late.append(max(0.0, (now - last) * 1000 - TICK_MS))
-        last = now
-        if now > end or (until is not None and until()):
-            loop.quit()
-
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.setInterval(TICK_MS)
-    timer.timeout.connect(tick)
-    timer.start()
-    loop.exec()
-    return late
 
 
 def drag(window: "MainWindow") -> list[float]:
@@ -122,20 +91,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to train and watch")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from PySide6.QtWidgets import QApplication
-
-    from diffviz import style
-    from diffviz.window import MainWindow
-
-    app = QApplication(sys.argv[:1])
-    style.follow_system(app)
-    window = MainWindow(Path(tempfile.mkdtemp()))
+    window = open_window()
     stage, training = window.trajectories, window.training
     stage.count.setCurrentIndex(stage.count.findData(64))
     for spin in stage.steps.values():
         spin.setValue(50)
-    window.show()
     live(600, lambda: bool(stage.nfe))
     stage.timeline.pause()
     facts = {
