@@ -75,12 +75,21 @@ def describe(measure: Measure) -> str:
     values, settings = measure.values, measure.settings
     if measure.kind == "samples":
         guidance = f" at guidance {settings['guidance']:g}" if "guidance" in settings else ""
-        asked = f", {values['asked']:.1%} of the class asked for" if "asked" in values else ""
-        return (
+        facts = [
             f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
             f"{settings['steps']} steps{guidance} (as many test images: {values['floor']:.2f})"
-            f"{asked}; {values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
-        )
+        ]
+        if values.get("sure") is not None:
+            real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
+            facts.append(f"{values['sure']:.0%}{real} are surely digits")
+        if counts := values.get("classes"):
+            facts.append(f"the rarest class is {min(counts) / sum(counts):.1%}")
+        if "asked" in values:
+            facts.append(f"{values['asked']:.1%} are of the class asked for")
+        if values.get("copying") is not None:
+            facts.append(f"copying {values['copying']:.2f} (copies 1, fresh draws 0.5)")
+        spent = f"{values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
+        return "; ".join([", ".join(facts), spent])
     texts = []
     for name, words in (("exact", "exactly"), ("bound", "at most")):
         if values.get(name) is not None:
