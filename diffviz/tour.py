@@ -138,6 +138,7 @@ class Tour:
                 self.wait(lambda: panel.job is None, "the gallery was drawn")
             case EditPanel():
                 self.wait(lambda: panel.run_button.isEnabled(), "the test images were loaded")
+                panel.inpaint.steps.setValue(EDIT_STEPS)
                 panel.run_button.click()
                 self.wait(lambda: panel.grid() is not None, "a completion was drawn")
                 panel.stop_button.click()
@@ -154,11 +155,6 @@ class Tour:
                 self.wait(
                     lambda: panel.stage_views[0].images is not None, "the checkpoint was drawn from"
                 )
-            case EditPanel():
-                self.wait(lambda: panel.wanted() is not None, "the image to paint on was there")
-                panel.inpaint.steps.setValue(EDIT_STEPS)
-                panel.run_button.click()
-                self.wait(lambda: panel.inpaint.done, "an image was completed")
             case SchedulePanel():
                 self.wait(lambda: bool(panel.found), "the schedules were computed")
             case OverviewPanel():
