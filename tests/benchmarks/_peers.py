@@ -1,6 +1,6 @@
 """The libraries that benchmarks stand beside each other, each with its own recipe for digits.
 
-A library here has step(images), one update on images (B, 1, 28, 28) in [-1, 1], and draw(count,
+A library here has its recipe's batch size, step(images), one update on images (B, 1, 28, 28) in [-1, 1], and draw(count,
 evaluations), as many digits by that many evaluations of its network, uint8 (count, 1, 28, 28). The
 peers need the `bench` extra.
 """
@@ -24,6 +24,8 @@ BATCH = 128
 
 
 class Library(Protocol):
+    batch: int
+
     def step(self, images: Tensor) -> None: ...
 
     def draw(self, count: int, evaluations: int) -> np.ndarray: ...
@@ -35,6 +37,7 @@ class DiffViz:
     def __init__(self, precision: str = "auto") -> None:
         config = PRESETS["modern"].with_changes(precision=precision)
         process = make_process(config.process, config.process_parameters)
+        self.batch = config.batch_size
         self.learner = Learner(config, process, 1, "cpu")
         self.steps, self.done = 0, 0.0
 
@@ -50,7 +53,12 @@ class DiffViz:
 
 
 class SmallDiffusion:
-    """https://github.com/yuanchenyang/smalldiffusion, examples/fashion_mnist_unet.py."""
+    """https://github.com/yuanchenyang/smalldiffusion, examples/fashion_mnist_unet.py.
+
+    Its batches of 1,024 would be some ten updates in ten minutes of a CPU: it gets smaller ones.
+    """
+
+    batch = BATCH
 
     def __init__(self) -> None:
         # Its data module wants torchvision, which is not used here and has to match torch's build.
@@ -95,6 +103,8 @@ class Course:
     The course's class of model for 28 x 28 images. `draw` is by DDIMPipeline: the course's own DDPM
     would take 1,000 evaluations.
     """
+
+    batch = BATCH
 
     def __init__(self) -> None:
         from diffusers import DDPMScheduler, UNet2DModel

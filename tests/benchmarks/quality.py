@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks._peers import BATCH, Course, DiffViz, Library, SmallDiffusion
+from tests.benchmarks._peers import Course, DiffViz, Library, SmallDiffusion
 from trainer.data import ImageSet, load
 from trainer.images import to_signed
 from trainer.metrics import SURE, classify, fid, spread_out
@@ -34,7 +34,7 @@ def train(library: Library, data: ImageSet, seconds: float) -> int:
     shuffle = torch.Generator().manual_seed(0)
     begun, seen = time.perf_counter(), 0
     while True:
-        for rows in torch.randperm(len(images), generator=shuffle).split(BATCH):
+        for rows in torch.randperm(len(images), generator=shuffle).split(library.batch):
             if (spent := time.perf_counter() - begun) > seconds:
                 return seen
             if isinstance(library, DiffViz):
