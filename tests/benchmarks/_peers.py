@@ -1,8 +1,8 @@
 """The libraries that benchmarks stand beside each other, each with its own recipe for digits.
 
-A library here has its recipe's batch size, step(images), one update on images (B, 1, 28, 28) in [-1, 1], and draw(count,
-evaluations), as many digits by that many evaluations of its network, uint8 (count, 1, 28, 28). The
-peers need the `bench` extra.
+A library here has its recipe's batch size; step(images), one update on images (B, 1, 28, 28) in
+[-1, 1]; and draw(count, evaluations), as many digits by that many evaluations of its network, uint8
+(count, 1, 28, 28). The peers need the `bench` extra.
 """
 
 import sys
