@@ -118,6 +118,7 @@ class MainWindow(QMainWindow):
     def _warm_up(self) -> None:
         """Load torch, which takes seconds: once the window can be seen, and not before."""
         if self.isVisible():
+            self.start(work.read_images)
             self.warming = self.start(partial(work.warm_up, self.session.home), self._warmed)
             self._grow()
 

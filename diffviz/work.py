@@ -1,5 +1,6 @@
 """What the window asks workers to do: generators of plain arrays. Torch is imported inside."""
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -18,6 +19,7 @@ from trainer.problems import Problem
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trainer.denoiser import Denoiser
     from trainer.processes import Process
     from trainer.samplers import Frame
 
@@ -221,78 +223,99 @@ def look_at(
 
 
 def trajectories(request: Request) -> Iterator[Moment | Done]:
-    """Draw each row: its forward noising of real images, then its reverse denoising, streamed.
+    """Draw each row's forward noising of real images and its reverse denoising, streamed.
 
-    Both rows' reverse frames come in turn, so that they grow side by side. Of a trajectory whose
-    pictures would not fit in VIEW_BYTES only every k-th frame is passed on, and the last.
+    All four views' frames come in turn, from the noisy end on, so that they grow side by side and
+    play at once. Of a trajectory whose pictures would not fit in VIEW_BYTES only every k-th frame
+    is passed on, and the last.
     """
-    import torch
-
     from trainer.data import load
-    from trainer.images import to_signed
     from trainer.learner import best_device, fast_precision
     from trainer.runs import Run
-    from trainer.samplers import noise_path, sample
 
     device = best_device()
     nfe: dict[str, int] = {}
-    opened = []
+    views: list[Iterator[Moment]] = []
     for row in request.rows:
         run = Run.open(row.folder)
         model = run.model(device=device, precision=fast_precision(device))
-        opened.append((row, run, model, load(run.config.dataset)))
-
-    def stride(steps: int, shape: tuple[int, ...]) -> int:
-        frame_bytes = 4 * request.count * int(np.prod(shape))
-        return max(1, -(-(steps + 1) * frame_bytes // VIEW_BYTES))
-
-    for row, _, model, data in opened:
-        process = model.process
-        first = min(request.image, len(data.train) - 1) if request.start < 1 else 0
-        picked = np.arange(first, first + request.count) % len(data.train)
-        chosen = torch.from_numpy(data.train[picked])
-        ascending = process.times(row.steps, request.start).flip(0)
-        generator = torch.Generator().manual_seed(request.seed)
-        every, before = stride(row.steps, data.shape), None
-        path = noise_path(process, to_signed(chosen), ascending, generator)
-        for frame in path:
-            if frame.index % every == 0 or frame.index == row.steps:
-                index = row.steps - frame.index
-                yield look_at(row.row, "forward", index, row.steps, process, frame, before)
-            before = frame.x
-    streams = []
-    for row, run, model, data in opened:
-        process = model.process
-        generator = torch.Generator().manual_seed(request.seed)
-        shape = (request.count, *run.image_shape())
-        noise = torch.randn(shape, generator=generator)
-        if request.start < 1:
-            first = min(request.image, len(data.train) - 1)
-            image = torch.from_numpy(data.train[first : first + 1].copy())
-            t = torch.full((request.count,), request.start)
-            x = process.diffuse(to_signed(image).expand(shape), t, noise)
-        else:
-            x = process.prior_std * noise
-        frames = sample(
-            model, process, x.to(device), row.sampler, row.steps, generator, request.start
-        )
-        streams.append((row, process, frames, stride(row.steps, data.shape)))
-    earlier: dict[str, Tensor] = {}
-    while streams:
-        for stream in list(streams):
-            row, process, frames, every = stream
-            latest = next(frames, None)
-            if latest is None:
-                streams.remove(stream)
-                continue
-            nfe[row.row] = latest.nfe
-            if latest.index % every == 0 or latest.index == row.steps:
-                yield look_at(
-                    row.row, "reverse", latest.index, row.steps, process, latest,
-                    earlier.get(row.row),
-                )  # fmt: skip
-            earlier[row.row] = latest.x
+        images = load(run.config.dataset).train
+        views.append(_noising(request, row, model.process, images))
+        views.append(_denoising(request, row, model, images, device, nfe))
+    while views:
+        for view in list(views):
+            moment = next(view, None)
+            if moment is None:
+                views.remove(view)
+            else:
+                yield moment
     yield Done(nfe)
+
+
+def _stride(request: Request, steps: int, shape: tuple[int, ...]) -> int:
+    """Every how manieth frame of a view is passed on."""
+    frame_bytes = 4 * request.count * int(np.prod(shape))
+    return max(1, -(-(steps + 1) * frame_bytes // VIEW_BYTES))
+
+
+def _noising(
+    request: Request, row: RowRequest, process: "Process", images: np.ndarray
+) -> Iterator[Moment]:
+    """The frames of real images' way into noise, the last first."""
+    import torch
+
+    from trainer.images import to_signed
+    from trainer.samplers import noise_path
+
+    first = min(request.image, len(images) - 1) if request.start < 1 else 0
+    picked = np.arange(first, first + request.count) % len(images)
+    chosen = to_signed(torch.from_numpy(images[picked]))
+    ascending = process.times(row.steps, request.start).flip(0)
+    generator = torch.Generator().manual_seed(request.seed)
+    every, before = _stride(request, row.steps, images.shape[1:]), None
+    path: list[tuple[Frame, Tensor | None]] = []
+    for frame in noise_path(process, chosen, ascending, generator):
+        if frame.index % every == 0 or frame.index == row.steps:
+            path.append((frame, before))
+        before = frame.x
+    while path:
+        frame, before = path.pop()
+        index = row.steps - frame.index
+        yield look_at(row.row, "forward", index, row.steps, process, frame, before)
+
+
+def _denoising(
+    request: Request,
+    row: RowRequest,
+    model: "Denoiser",
+    images: np.ndarray,
+    device: str,
+    nfe: dict[str, int],
+) -> Iterator[Moment]:
+    """The frames of the model's way out of noise; what it takes is counted in `nfe`."""
+    import torch
+
+    from trainer.images import to_signed
+    from trainer.samplers import sample
+
+    process, generator = model.process, torch.Generator().manual_seed(request.seed)
+    shape = (request.count, *images.shape[1:])
+    noise = torch.randn(shape, generator=generator)
+    if request.start < 1:
+        first = min(request.image, len(images) - 1)
+        image = torch.from_numpy(images[first : first + 1].copy())
+        t = torch.full((request.count,), request.start)
+        x = process.diffuse(to_signed(image).expand(shape), t, noise)
+    else:
+        x = process.prior_std * noise
+    every, before = _stride(request, row.steps, images.shape[1:]), None
+    for frame in sample(
+        model, process, x.to(device), row.sampler, row.steps, generator, request.start
+    ):
+        nfe[row.row] = frame.nfe
+        if frame.index % every == 0 or frame.index == row.steps:
+            yield look_at(row.row, "reverse", frame.index, row.steps, process, frame, before)
+        before = frame.x
 
 
 @dataclass(frozen=True)
@@ -337,6 +360,15 @@ def load_libraries() -> None:
         path = Path(found.origin).parent / "lib" / f"{name}.{suffix}"
         # A foreign function is called without the lock; ctypes' own loading keeps it.
         ctypes.CDLL(None).dlopen(str(path).encode(), os.RTLD_NOW)
+
+
+def read_images() -> Iterator[None]:
+    """Read the images that come with DiffViz, for the first drawing to find them there."""
+    from trainer.data import load
+
+    with contextlib.suppress(Problem):  # whoever needs them will say what is wrong
+        load("mnist")
+    yield None
 
 
 def warm_up(home: Path) -> Iterator[Ready]:
