@@ -5,14 +5,15 @@ Prints what each prints, and writes the figures of all as one Markdown table.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from trainer.learner import machine
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def figures(facts: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(facts, dict):
         for key, value in facts.items():
             yield from figures(value, f"{name}: {key}" if name else key)
-    elif not isinstance(facts, list):
+    elif not isinstance(facts, list):  # single rounds, of which there is a median
         yield name.replace("_", " "), f"{facts:.4g}" if isinstance(facts, float) else str(facts)
 
 
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[[], *names], help="which (all unless given)")
     arguments = parser.parse_args()
     lines = [
-        f"Measured on {platform.processor() or platform.machine()}, {os.cpu_count()} cores.",
+        f"Measured on {machine()}, {time.strftime('%-d %B %Y')}.",
         "",
         "| benchmark | measure | value |",
         "| --- | --- | ---: |",
