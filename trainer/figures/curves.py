@@ -45,7 +45,7 @@ def loss(runs: list[Run], number: str, what: str, published: str) -> Figure:
             means[run.folder.name] = mean
             width = max(1, len(losses) // 150)
             axes.plot(places[width - 1 :], _smooth(losses, width), color=FAINT, lw=0.7,
-                      label=f"mean of {width} steps")  # fmt: skip
+                      label=f"mean of {width} steps" if width > 1 else "each step")  # fmt: skip
             axes.plot(epochs - 0.5, mean, "o-" if len(epochs) < 40 else "-", color=COLOURS[0],
                       markersize=3.5, label="mean of the epoch")  # fmt: skip
             plain_log(axes.yaxis)
