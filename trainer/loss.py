@@ -24,7 +24,7 @@ FIRST_TIME = 1e-3
 TABLE = 4097
 LEAST_LOG_SNR = -12.0
 # Nearer to noise and less spread than Karras et al.'s -1.2 and 1.2 for photographs: digits are few
-# strokes, whose shape is decided under much noise. By digit-FID after 38,400 images.
+# strokes, whose shape is decided under much noise.
 NOISE_MEAN, NOISE_STD = 0.3, 1.0
 
 
