@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from diffviz import work
 from diffviz.films import Films
 from diffviz.work import Moment
 
@@ -51,3 +52,16 @@ def test_a_film_that_grows(films):
     films.add(moment("a", 2, 4, 0.5))
     assert films.drawn() == 0.25
     assert films.moment("b", "reverse", 1.0).index == 1
+
+
+def test_all_four_views_begin_together_at_the_noisy_end(small_models):
+    rows = tuple(
+        work.RowRequest(row, small_models / name, "ddim", 3)
+        for row, name in (("ddpm", "modern"), ("sde", "modern-sde"))
+    )
+    *moments, done = work.trajectories(work.Request(rows, 1, 0))
+    views = {(row.row, way) for row in rows for way in ("forward", "reverse")}
+    assert {(m.row, m.direction) for m in moments[:4]} == views
+    for view in views:
+        assert [m.index for m in moments if (m.row, m.direction) == view] == [0, 1, 2, 3]
+    assert done == work.Done({"ddpm": 3, "sde": 3})

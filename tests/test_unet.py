@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainer import unet
-from trainer.unet import NETWORKS, Attention, ReportUNet, padded, time_embedding
+from trainer.unet import NETWORKS, Attention, ReportUNet, UNet, padded, time_embedding
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -158,3 +158,17 @@ def test_report_guesses_are_as_documented():
     assert network.stem.out_channels == 32
     assert [level.blocks[0].conv1.out_channels for level in network.encoder] == [32, 64, 64]
     assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.1}
+
+
+def test_octaves_tell_neighbouring_bytes_apart():
+    """One grey level is 2/255 of x; the wave of k = 7 turns by 2^7 pi of that, a full pi."""
+    networks = [UNet(width=8, blocks=1, octaves=octaves).eval() for octaves in (0, 5)]
+    seen = []
+    for network in networks:
+        network.stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        for level in (100, 101):
+            x = torch.full((1, 1, 28, 28), level / 127.5 - 1)
+            assert network(x, torch.ones(1)).shape == x.shape
+    plain, magnified = (float((b - a).abs().max()) for a, b in (seen[:2], seen[2:]))
+    assert plain == pytest.approx(2 / 255, rel=1e-3)
+    assert magnified > 0.9

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainer.problems import Problem
 
-LEAST_TIME = 1e-5  # of a sampler's last step before 0
+LAST_STEP = 1e-5  # the earliest time from which a sampler steps to 0
 SPACINGS = ("time", "quadratic", "log-snr", "karras")
 
 
@@ -138,7 +138,7 @@ class Process(ABC):
         if spacing in ("time", "quadratic"):
             return (start * (left if spacing == "time" else left**2)).float()
         # Not earlier than a chain tells from 0 (DDPM._locate).
-        end = max(min(self.earliest, start / steps), min(LEAST_TIME, start / 2))
+        end = max(min(self.earliest, start / steps), min(LAST_STEP, start / 2))
         ends = torch.tensor([start, end], dtype=torch.float64)
         # Where alpha(1) = 0 the first level is infinite; sigma / alpha = 80 is Karras et al.'s.
         first, last = self.log_snr(ends).clamp_min(-2 * math.log(80))

@@ -87,7 +87,7 @@ def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -
             f"There is no network '{config.network}'. Choose one of: {', '.join(NETWORKS)}."
         )
     try:
-        network = NETWORKS[config.network](  # type: ignore[call-arg]
+        network = NETWORKS[config.network](
             channels=channels, classes=config.classes, **config.network_parameters
         )
     except TypeError as error:

@@ -5,6 +5,7 @@ Any H and W work: both pad to the multiple they need and crop again.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -291,4 +292,4 @@ class ReportUNet(nn.Module):
         return self.head(h)[..., :height, :width]
 
 
-NETWORKS = {"lean": UNet, "report": ReportUNet}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"lean": UNet, "report": ReportUNet}
