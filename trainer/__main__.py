@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
         "--run runs/first --epochs 5",
     )
     train.add_argument("--run", type=Path, required=True, help="the folder to write")
-    train.add_argument("--preset", choices=PRESETS, default="modern", help="what to train (modern)")
+    train.add_argument("--preset", choices=PRESETS, help="what to train (modern)")
     train.add_argument(
         "--epochs", type=whole, help="passes over the data (the preset's unless given)"
     )
@@ -129,7 +129,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="any other setting as config.json has it, such as prediction=eps; may be repeated",
     )
-    train.add_argument("--resume", action="store_true", help="go on where the run stands")
+    train.add_argument(
+        "--resume", action="store_true", help="go on where the run stands, by its own settings"
+    )
     train.add_argument("--device", help="cuda, mps or cpu (the best there is unless given)")
     train.add_argument("--json", action="store_true", help="print one JSON object an event")
 

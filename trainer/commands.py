@@ -71,18 +71,28 @@ def value(text: str) -> Any:
         return text
 
 
-def config_from(arguments: argparse.Namespace) -> ExperimentConfig:
-    """The preset, with what the arguments change."""
-    names = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
+def changes_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the arguments name, by their names in config.json."""
+    names = ("preset", "epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
     given = {name: getattr(arguments, name) for name in names}
     changes = {name: found for name, found in given.items() if found is not None}
-    changes |= {name: value(text) for name, text in arguments.settings}
-    whole = dataclasses.asdict(PRESETS[arguments.preset]) | changes
+    return changes | {name: value(text) for name, text in arguments.settings}
+
+
+def config_from(arguments: argparse.Namespace) -> ExperimentConfig:
+    """The preset, with what the arguments change."""
+    whole = dataclasses.asdict(PRESETS[arguments.preset or "modern"]) | changes_from(arguments)
     return ExperimentConfig.from_json(json.dumps(whole))
 
 
 def train_command(arguments: argparse.Namespace) -> int:
     if arguments.resume:
+        if changes := changes_from(arguments):
+            words = " and ".join(name.replace("_", " ") for name in changes)
+            raise Problem(
+                f"A run goes on by its own settings, and --resume takes no other {words}. "
+                "Leave that out, or begin another run."
+            )
         run = Run.open(arguments.run)
         data = load(run.config.dataset)
     else:
