@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ VIEW_BYTES = 48 * 2**20  # what the frames of one view may take; longer trajecto
 NOISE_SCALE = 3.0  # noise of -3…3 standard deviations is drawn from black to white
 QUANTILE_VALUES = 4096  # of a picture's changes, to set their scale by
 BINS = np.linspace(-4, 4, 65)
+ANY_CLASS, EACH_CLASS = -1, -2
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,18 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
 
 @dataclass(frozen=True)
 class RowRequest:
-    """One row of the trajectories: whose model, which sampler, how many updates."""
+    """One row of the trajectories: whose model, which sampler, how many updates.
+
+    A conditional model is asked for the class `label`, ANY_CLASS, or EACH_CLASS for all classes in
+    turn, at that guidance scale.
+    """
 
     row: str
     folder: Path
     sampler: str
     steps: int
+    label: int = ANY_CLASS
+    guidance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,20 @@ def pictures(x: "Tensor") -> np.ndarray:
 
     images = to_bytes(x).cpu().numpy().transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images[..., :3])
+
+
+def asked(
+    model: "Denoiser", label: int, guidance: float, first: int, count: int
+) -> "Callable[[Tensor, Tensor], Tensor]":
+    """The model, asked for a class as `label` says: for `count` images from the `first` on."""
+    import torch
+
+    if label == ANY_CLASS:
+        return model
+    labels = torch.full((count,), label)
+    if label == EACH_CLASS:
+        labels = torch.arange(first, first + count) % max(1, getattr(model.network, "classes", 0))
+    return model.conditioned(labels.to(next(model.parameters()).device), guidance)
 
 
 def look_at(
@@ -309,8 +330,9 @@ def _denoising(
     else:
         x = process.prior_std * noise
     every, before = _stride(request, row.steps, images.shape[1:]), None
+    answers = asked(model, row.label, row.guidance, 0, request.count)
     for frame in sample(
-        model, process, x.to(device), row.sampler, row.steps, generator, request.start
+        answers, process, x.to(device), row.sampler, row.steps, generator, request.start
     ):
         nfe[row.row] = frame.nfe
         if frame.index % every == 0 or frame.index == row.steps:

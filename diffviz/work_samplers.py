@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from diffviz.work import pictures
+from diffviz.work import ANY_CLASS, asked, pictures
 from trainer.problems import Problem
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BATCH = 16  # images drawn together: few, so that the first are soon there
 JUDGED_BATCH = 64
-ANY_CLASS, EACH_CLASS = -1, -2
 DIGIT_SHAPE = (1, 28, 28)
 FRESH_NOISE = 2**31  # past every seed that can be asked for: x_T's noise must not come again
 
@@ -143,22 +142,16 @@ def _frames(request: Draw, batch: int) -> Iterator[_Place]:
 
     run, model = open_model(request)
     shape, device = run.image_shape(), next(model.parameters()).device
-    classes = getattr(model.network, "classes", 0)
     noise = torch.Generator().manual_seed(request.seed)
     fresh = torch.Generator().manual_seed(request.seed + FRESH_NOISE)
     for first in range(0, request.count, batch):
         n = min(batch, request.count - first)
         # Whole batches are drawn, so that fewer images are the first of more.
         x = torch.randn((batch, *shape), generator=noise)[:n].to(device)
-        asked = model
-        if request.label != ANY_CLASS:
-            labels = torch.arange(first, first + n) % max(1, classes)
-            if request.label != EACH_CLASS:
-                labels = torch.full((n,), request.label)
-            asked = model.conditioned(labels.to(device), request.guidance)
+        answers = asked(model, request.label, request.guidance, first, n)
         process, before, spent = model.process, fresh.get_state(), 0.0
         frames = sample(
-            asked, process, process.prior_std * x, request.sampler, request.steps, fresh
+            answers, process, process.prior_std * x, request.sampler, request.steps, fresh
         )
         while True:
             began = time.perf_counter()

@@ -58,3 +58,20 @@ def window(qtbot, tmp_path, small_app):
     qtbot.waitUntil(lambda: window.ready and bool(window.trajectories.nfe), timeout=60_000)
     window.trajectories.timeline.pause()
     return window
+
+
+@pytest.fixture
+def conditional(tmp_path):
+    """A small model of ten classes, among the window's own runs."""
+    from trainer.config import PRESETS
+    from trainer.runs import Run, make_network
+
+    torch.manual_seed(1)
+    config = PRESETS["modern"].with_changes(**SMALL, classes=10)
+    run = Run.create(tmp_path / "runs" / "classy", config)
+    weights = {
+        name: torch.randn_like(w) * 0.3 if w.is_floating_point() and w.ndim > 1 else w
+        for name, w in make_network(config, 1).state_dict().items()
+    }
+    run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 28, 28]})
+    return run.folder

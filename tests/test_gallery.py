@@ -1,21 +1,16 @@
 """The gallery panel, its picker, and what it asks workers for."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
 from diffviz import work_gallery
 from diffviz.widgets.picker import Note, Picker
 from diffviz.work_gallery import Labelled
-from diffviz.work_samplers import EACH_CLASS, Draw, Drawn, draw
-from trainer.config import PRESETS
+from diffviz.work_samplers import Draw, Drawn
 from trainer.data import load
 from trainer.metrics import classify, nearest
-from trainer.runs import Run, make_network
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 PLAIN = Qt.KeyboardModifier.NoModifier
@@ -137,44 +132,6 @@ def test_a_change_while_drawing_draws_what_is_asked_for_now(qtbot, panel):
     panel.steps.setValue(2)
     qtbot.waitUntil(lambda: panel.job is None and panel.known == 32, timeout=30_000)
     assert panel.request.steps == 2
-
-
-@pytest.fixture
-def conditional(tmp_path):
-    """A small model of ten classes, among the window's own runs."""
-    torch.manual_seed(1)
-    small = {"width": 8, "blocks": 1}
-    config = PRESETS["modern"].with_changes(network_parameters=small, classes=10)
-    run = Run.create(tmp_path / "runs" / "classy", config)
-    weights = {
-        name: torch.randn_like(w) * 0.3 if w.is_floating_point() and w.ndim > 1 else w
-        for name, w in make_network(config, 1).state_dict().items()
-    }
-    run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 28, 28]})
-    return run.folder
-
-
-def test_classes_are_offered_where_the_model_knows_them(qtbot, conditional, window):
-    window.stage.setCurrentWidget(window.panel_named("Gallery"))
-    panel = window.panel_named("Gallery")
-    qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
-    assert not panel.label.isVisible()
-    panel.prepare({"model": "classy", "sampler": "ddim", "steps": 2, "count": 16, "class": 7,
-                   "guidance": 2.0})  # fmt: skip
-    assert panel.label.isVisible()
-    assert panel.label.count() == 12
-    sample(qtbot, panel)
-    assert (panel.request.label, panel.request.guidance) == (7, 2.0)
-    right = int((panel.labels == 7).sum())
-    assert f"{right} of 16</b> are the class asked for" in panel.side.summary.text()
-
-
-def test_each_class_in_turn(conditional):
-    one = Draw(conditional, "", "ddim", 2, 12, 0, label=3)
-    alone = list(draw(one))[-1].final
-    each = list(draw(replace(one, label=EACH_CLASS)))[-1].final
-    assert np.allclose(each[3], alone[3], atol=1e-4)
-    assert not np.allclose(each[4], alone[4], atol=1e-2)
 
 
 def test_labels_come_with_each_batch(small_models):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -20,14 +19,16 @@ from diffviz import work_gallery
 from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.panels.choices import SEED_WIDTH, ModelChoice, list_samplers, narrow
+from diffviz.panels.class_choice import ClassChoice
 from diffviz.panels.gallery_side import MOST_NEIGHBOURS, SURE, Side
 from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import BACKGROUND
 from diffviz.widgets.picker import Note, Picker
+from diffviz.work import ANY_CLASS, EACH_CLASS
 from diffviz.work_gallery import Labelled, Nearest, Unlabelled
-from diffviz.work_samplers import ANY_CLASS, EACH_CLASS, Draw, Drawn, Growing
+from diffviz.work_samplers import Draw, Drawn, Growing
 
 LABELS_TO_COME = (
     "How sure a digit classifier is of the samples, and how often it sees each digit, will stand "
@@ -96,9 +97,10 @@ class GalleryPanel(Panel):
         self.view.hovered.connect(self._show_hovered)
         self.view.selectionChanged.connect(self._show_selection)
         self.model.changed.connect(self._model_changed)
-        for combo in (self.sampler, self.count, self.label):
+        self.asking.changed.connect(self._changed)
+        for combo in (self.sampler, self.count):
             combo.currentIndexChanged.connect(self._changed)
-        for spin in (self.steps, self.seed, self.guidance):
+        for spin in (self.steps, self.seed):
             spin.valueChanged.connect(self._changed)
         self._model_changed()
         self._show_summary()
@@ -117,12 +119,8 @@ class GalleryPanel(Panel):
         self.count.setCurrentIndex(COUNTS.index(64))
         self.seed = QSpinBox(objectName="gallerySeedSpin", maximum=2**31 - 1)
         self.seed.setFixedWidth(SEED_WIDTH)
-        self.label = QComboBox(objectName="galleryClassCombo")
-        self.guidance = QDoubleSpinBox(
-            objectName="galleryGuidanceSpin", maximum=10.0, value=1.0, decimals=1, singleStep=0.5
-        )
+        self.asking = ClassChoice("gallery")
         controls = QHBoxLayout()
-        self.conditional: list[QWidget] = []
         rows: tuple[tuple[QWidget, str, str], ...] = (
             (self.model, "Model", ""),
             (self.sampler, "Sampler", "How the model's answers become steps from noise to image"),
@@ -137,16 +135,7 @@ class GalleryPanel(Panel):
                 widget.setAccessibleName(name)
                 widget.setToolTip(tip)
         controls.addStretch(1)
-        rows = (
-            (self.label, "Class", "Which digit the model is asked to draw"),
-            (self.guidance, "Guidance", "How strongly: 1 asks plainly, more gives clearer and less "
-             "varied images (Ho and Salimans 2022)"),
-        )  # fmt: skip
-        for widget, name, tip in rows:
-            widget.setAccessibleName(name)
-            widget.setToolTip(tip)
-            self.conditional += [QLabel(name), widget]
-        for spin in (self.steps, self.seed, self.guidance):
+        for spin in (self.steps, self.seed):
             spin.setKeyboardTracking(False)
         return controls
 
@@ -160,8 +149,7 @@ class GalleryPanel(Panel):
         self.sample_button.clicked.connect(self.press)
         self.stop_button.clicked.connect(self.stop)
         row = QHBoxLayout()
-        for widget in self.conditional:
-            row.addWidget(widget)
+        row.addWidget(self.asking)
         row.addWidget(self.status, 1)
         row.addWidget(self.stop_button)
         row.addWidget(self.sample_button)
@@ -172,36 +160,20 @@ class GalleryPanel(Panel):
         self._changed()
 
     def _model_changed(self) -> None:
-        """Offer the classes that the model knows, if it knows any."""
-        classes, chosen = self.model.classes, self.label.currentData()
-        self.label.blockSignals(True)
-        self.label.clear()
-        self.label.addItem("any", ANY_CLASS)
-        if classes:
-            self.label.addItem("each in turn", EACH_CLASS)
-        for index in range(classes):
-            self.label.addItem(str(index), index)
-        self.label.setCurrentIndex(max(0, self.label.findData(chosen)))
-        self.label.blockSignals(False)
-        for widget in self.conditional:
-            widget.setVisible(classes > 0)
-        self._changed()
+        self.asking.offer(self.model.classes)
 
     def wanted(self) -> Draw | None:
         """What the controls ask for; None while no model is there to ask."""
         run = self.model.run
         if run is None:
             return None
-        label = self.label.currentData()
         return Draw(
             run.folder, self.model.file, self.sampler.currentData(), self.steps.value(),
-            self.count.currentData(), self.seed.value(), label,
-            self.guidance.value() if label != ANY_CLASS else 1.0,
+            self.count.currentData(), self.seed.value(), self.asking.label, self.asking.guidance,
         )  # fmt: skip
 
     def _changed(self) -> None:
         """A setting changed: what is being drawn may not be what is asked for any more."""
-        self.guidance.setEnabled(self.label.currentData() != ANY_CLASS)
         if self.job is not None and self.wanted() != self.request:
             self.again = True
             self.job.stop()
@@ -401,14 +373,14 @@ class GalleryPanel(Panel):
         if self.count.findData(count) < 0:  # a drawing that was stopped
             self.count.addItem(f"{count}", count)
         for combo, value in (
-            (self.sampler, settings.get("sampler")), (self.count, count),
-            (self.label, settings.get("class", ANY_CLASS)),
-        ):  # fmt: skip
+            (self.sampler, settings.get("sampler")),
+            (self.count, count),
+        ):
             if (index := combo.findData(value)) >= 0:
                 combo.setCurrentIndex(index)
         self.steps.setValue(int(settings.get("steps", FIRST[1])))
         self.seed.setValue(int(settings.get("seed", 0)))
-        self.guidance.setValue(float(settings.get("guidance", 1.0)))
+        self.asking.prepare(settings)
 
     def restore(self, settings: dict[str, Any]) -> None:
         self.prepare(settings)

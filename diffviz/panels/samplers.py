@@ -24,6 +24,7 @@ from diffviz.comparison import Comparison, Piece
 from diffviz.jobs import Job
 from diffviz.panels import Panel
 from diffviz.panels.choices import SEED_WIDTH, ModelChoice, list_samplers, narrow, sampler_title
+from diffviz.panels.class_choice import ClassChoice
 from diffviz.panels.sampler_column import Column
 from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
@@ -107,7 +108,8 @@ class SamplersPanel(Panel):
         for combo in (self.count, self.judge_count, self.reference):
             combo.currentIndexChanged.connect(self._changed)
         self.seed.valueChanged.connect(self._changed)
-        self.model.changed.connect(self._changed)
+        self.model.changed.connect(lambda: self.asking.offer(self.model.classes))
+        self.asking.changed.connect(self._changed)
         self.plotted.currentIndexChanged.connect(self.show_results)
         self._changed()
 
@@ -149,6 +151,7 @@ class SamplersPanel(Panel):
     def _make_actions(self) -> QHBoxLayout:
         self.add_button = QPushButton("Add column", objectName="addColumnButton")
         self.sweep_button = QPushButton("Add sweep", objectName="sweepButton")
+        self.asking = ClassChoice("samplers")
         self.progress = QProgressBar(objectName="samplersProgress", textVisible=True)
         self.progress.setRange(0, 1)
         self.plotted = QComboBox(objectName="plottedCombo")
@@ -158,6 +161,7 @@ class SamplersPanel(Panel):
         self.compare_button = QPushButton("Compare", objectName="compareButton")
         self.compare_button.setProperty("primary", True)
         row = QHBoxLayout()
+        row.addWidget(self.asking)
         for widget, name, tip in (
             (self.add_button, "Add column", "Another column: the last sampler with twice the "
              "steps, to be changed as you like"),
@@ -228,7 +232,8 @@ class SamplersPanel(Panel):
         run, count, seed = self.model.run, self.count.currentData(), self.seed.value()
         if run is None or not sampler:
             return None
-        return Draw(run.folder, self.model.file, sampler, steps, count, seed)
+        label, guidance = self.asking.label, self.asking.guidance
+        return Draw(run.folder, self.model.file, sampler, steps, count, seed, label, guidance)
 
     def request(self, column: Column) -> Draw | None:
         """What that column asks for."""
@@ -383,6 +388,8 @@ class SamplersPanel(Panel):
             "columns": [[c.sampler.currentData(), c.steps.value()] for c in self.columns],
             "count": self.count.currentData(),
             "seed": self.seed.value(),
+            "class": self.asking.label,
+            "guidance": self.asking.guidance,
             "reference": self.reference.currentData(),
             "judged": self.judge_count.currentData(),
             "plot": self.plotted.currentData(),
@@ -404,6 +411,7 @@ class SamplersPanel(Panel):
             if (index := combo.findData(settings.get(key))) >= 0:
                 combo.setCurrentIndex(index)
         self.seed.setValue(int(settings.get("seed", 0)))
+        self.asking.prepare(settings)
         self._changed()
 
     def restore(self, settings: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from diffviz import work
 from diffviz.films import Films
 from diffviz.jobs import Job
 from diffviz.panels import Panel
+from diffviz.panels.class_choice import ClassChoice
 from diffviz.session import ROWS, Session
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.histogram import HistogramPlot
@@ -88,6 +89,7 @@ class TrajectoriesPanel(Panel):
             row: QSpinBox(objectName=f"{row}StepsSpin", minimum=2, maximum=1000, value=FIRST_STEPS)
             for row in ROWS
         }
+        self.asking = {row: ClassChoice(row, labelled=False) for row in ROWS}
         self.spent = {row: QLabel(objectName=f"{row}NfeLabel") for row in ROWS}
         self.timeline = Timeline()
         self.facts = QLabel(objectName="marginalLabel")
@@ -194,6 +196,7 @@ class TrajectoriesPanel(Panel):
                 widget.setToolTip(tip)
                 head.addWidget(widget)
             self.steps[row].setSuffix(" steps")
+            head.addWidget(self.asking[row])
             head.addWidget(self.spent[row])
             head.addStretch(1)
             for direction, words in DIRECTIONS.items():
@@ -255,6 +258,8 @@ class TrajectoriesPanel(Panel):
             if combo.findData(str(chosen)) < 0:
                 combo.addItem(chosen.name, str(chosen))
             combo.setCurrentIndex(combo.findData(str(chosen)))
+            info = next((run for run in self.session.runs if run.folder == chosen), None)
+            self.asking[row].offer(info.config.classes if info else 0)
 
     def _choose_model(self, row: str) -> None:
         self.session.open_model(row, Path(self.models[row].currentData()))
@@ -276,7 +281,7 @@ class TrajectoriesPanel(Panel):
             tuple(
                 work.RowRequest(
                     row, self.session.models[row], self.samplers[row].currentData(),
-                    self.steps[row].value(),
+                    self.steps[row].value(), self.asking[row].label, self.asking[row].guidance,
                 )
                 for row in ROWS
             ),
@@ -391,6 +396,7 @@ class TrajectoriesPanel(Panel):
                 max(0, self.samplers[name].findData(row.get("sampler")))
             )
             self.steps[name].setValue(int(row.get("steps", FIRST_STEPS)))
+            self.asking[name].prepare({**row, "class": row.get("label", work.ANY_CLASS)})
         for combo, key in (
             (self.count, "count"), (self.show_what, "show"), (self.layout_combo, "layout")
         ):  # fmt: skip
