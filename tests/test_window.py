@@ -196,6 +196,17 @@ def test_the_slider_shows_the_frame_at_its_time(window):
     assert np.array_equal(shown, stage.moment("sde", "reverse").pictures["guess"])
 
 
+def test_a_row_says_when_it_shows_another_models_pictures(window, tmp_path):
+    stage = window.trajectories
+    shown = stage.request.rows[0].folder
+    assert stage.spent["ddpm"].text() == "6 NFE"
+    window.session.open_model("ddpm", tmp_path / "another")
+    assert stage.spent["ddpm"].text() == "drawn by modern: press Sample"
+    assert stage.spent["sde"].text() == "6 NFE"
+    window.session.open_model("ddpm", shown)
+    assert stage.spent["ddpm"].text() == "6 NFE"
+
+
 def test_both_rows_start_from_the_same_noise(window):
     stage = window.trajectories
     stage.timeline.set_fraction(0.0)

@@ -36,7 +36,7 @@ from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 
-COLUMNS = ("Run", "Preset", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
+COLUMNS = ("Run", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
 MEASURES = {"loss": ("Loss", "loss"), "bpd": ("Bits/dim, held-out (bound)", "bits/dim")}
 MEASURABLE = {
     "FID of 256 samples": ("fid", 256),
@@ -212,7 +212,6 @@ class RunsPanel(Panel):
         for r, run in enumerate(self.session.runs):
             texts = (
                 run.name + (" (shipped)" if run.shipped else ""),
-                run.config.preset,
                 f"{run.epoch} of {run.config.epochs}",
                 "" if run.loss is None else f"{run.loss:.4f}",
                 "" if run.bits_per_dim is None else f"{run.bits_per_dim:.3f}",
@@ -220,10 +219,10 @@ class RunsPanel(Panel):
                 f"{len(run.checkpoints)}",
             )
             tips = {
-                2: f"{run.step:,} optimiser steps",
-                5: f"Of {run.fid_samples:,} samples" if run.fid is not None else
+                1: f"{run.step:,} optimiser steps",
+                4: f"Of {run.fid_samples:,} samples" if run.fid is not None else
                 "Not measured: python -m trainer figures --runs does",
-                6: "Checkpoints that are kept",
+                5: "Checkpoints that are kept",
             }  # fmt: skip
             for c, text in enumerate(texts):
                 item = QTableWidgetItem(text)
@@ -231,8 +230,8 @@ class RunsPanel(Panel):
                     item.setData(Qt.ItemDataRole.UserRole, run.folder)
                     on = run.folder in self.ticked
                     item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
-                    item.setToolTip(str(run.folder))
-                elif c >= 2:
+                    item.setToolTip(f"Preset {run.config.preset}, in {run.folder}")
+                else:
                     item.setToolTip(tips.get(c, ""))
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -260,6 +260,19 @@ class TrajectoriesPanel(Panel):
             combo.setCurrentIndex(combo.findData(str(chosen)))
             info = next((run for run in self.session.runs if run.folder == chosen), None)
             self.asking[row].offer(info.config.classes if info else 0)
+        self._show_spent()
+
+    def _show_spent(self) -> None:
+        """Beside each row, what drawing it took, or that what it shows is another model's."""
+        drawn = {row.row: row.folder for row in self.request.rows} if self.request else {}
+        for row in ROWS:
+            if self.sampling:
+                words = "sampling…"
+            elif row in drawn and drawn[row] != self.session.models[row]:
+                words = f"drawn by {drawn[row].name}: press Sample"
+            else:
+                words = f"{self.nfe[row]} NFE" if row in self.nfe else ""
+            self.spent[row].setText(words)
 
     def _choose_model(self, row: str) -> None:
         self.session.open_model(row, Path(self.models[row].currentData()))
@@ -292,12 +305,11 @@ class TrajectoriesPanel(Panel):
         )  # fmt: skip
         self.films.clear()
         self.nfe = {}
-        for label in self.spent.values():
-            label.setText("sampling…")
         self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
         self.timeline.set_available(0.0)
         self.stop_button.setEnabled(True)
         self.job = self.begin(partial(work.trajectories, self.request), self._take, self._ended)
+        self._show_spent()
         self.session.message.emit("Sampling…")
 
     def stop(self) -> None:
@@ -437,8 +449,6 @@ class TrajectoriesPanel(Panel):
                 self.films.add(event)
             else:
                 self.nfe = event.nfe
-                for row, spent in event.nfe.items():
-                    self.spent[row].setText(f"{spent} NFE")
                 self.session.message.emit("Sampled.")
         self.timeline.set_available(1.0 if self.nfe else self.films.drawn())
         self.show_time()
@@ -447,9 +457,7 @@ class TrajectoriesPanel(Panel):
         self.job = None
         self.timeline.set_available(1.0)
         self.stop_button.setEnabled(False)
-        if not self.nfe:
-            for label in self.spent.values():
-                label.setText("")
+        self._show_spent()
         if self.again:
             self.again = False
             self.draw()
