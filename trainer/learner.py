@@ -152,7 +152,7 @@ class Learner:
     @torch.no_grad()
     def _follow(self, step: int) -> None:
         """Move the EMA weights; early on they average over fewer steps, so they start quickly."""
-        rate = min(self.config.ema, (1 + step) / (10 + step))
+        rate = min(self.config.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - rate)
 
     def state(self) -> dict[str, Tensor]:
