@@ -127,7 +127,10 @@ class MainWindow(QMainWindow):
         stage = self.trajectories
         if self.kept.value("panel", stage.title) != stage.title:
             return False
-        return self.warming in self.jobs or (stage.sampling and stage.films.drawn() == 0)
+        about_to_play = stage.timeline.playing() and stage.timeline.fraction() == 0
+        return self.warming in self.jobs or (
+            stage.sampling and (stage.films.drawn() == 0 or about_to_play)
+        )
 
     def _grow(self) -> None:
         """Add the next of the later panels, and soon the one after; at last the window is ready."""
