@@ -225,7 +225,8 @@ def look_at(
     largest = float(some.abs().quantile(0.995))
     # Where variance explodes the state is shown as the network sees it, or all would be clipped.
     shrink = max(1.0, (alpha**2 + sigma**2) ** 0.5)
-    density, _ = np.histogram(x.numpy(), bins=BINS * shrink, density=True)
+    with np.errstate(invalid="ignore"):  # where all values lie outside the bins
+        density, _ = np.histogram(x.numpy(), bins=BINS * shrink, density=True)
     chain = (
         f"i = {int(process.index(frame.t))} of {process.steps}"
         if isinstance(process, DDPM)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffviz.work import BINS, pictures
+from diffviz.work import ANY_CLASS, BINS, asked, pictures
 from diffviz.work_samplers import open_model
 from trainer.problems import Problem
 
@@ -33,8 +33,7 @@ class Originals:
 class Completion:
     """`count` completions of test image `image` where `mask` is "1": a word of 0s and 1s a row.
 
-    `checkpoint` is a file's name in the run's checkpoints, "" the newest. Equal requests give equal
-    images.
+    `checkpoint`, `label` and `guidance` are as a Draw's. Equal requests give equal images.
     """
 
     folder: Path
@@ -46,6 +45,8 @@ class Completion:
     repeats: int
     seed: int
     count: int = 16
+    label: int = ANY_CLASS
+    guidance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,9 @@ def complete(request: Completion) -> Iterator[Completing]:
     # Seeded as `python -m trainer inpaint` seeds its first batch.
     generator = torch.Generator().manual_seed(request.seed * 1_000_003)
     x_T = process.prior_sample((request.count, *image.shape[1:]), generator).to(image)
+    answers = asked(model, request.label, request.guidance, 0, request.count)
     how = (request.sampler, request.steps, generator, request.repeats)
-    for frame in inpaint(model, process, x_T, image[0], known, *how):
+    for frame in inpaint(answers, process, x_T, image[0], known, *how):
         shrink = max(1.0, _scale(model, frame.t))
         yield Completing(
             frame.index, frame.t, pictures(frame.x / shrink), pictures(frame.x0), frame.nfe

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PySide6.QtCore import Qt
 
+from diffviz import work_edit
 from diffviz.work import ANY_CLASS, EACH_CLASS
 from diffviz.work_samplers import Draw, draw
 from trainer.images import to_bytes
@@ -67,6 +68,27 @@ def test_samplers_are_compared_on_the_class_asked_for(qtbot, panel_of, condition
     panel.asking.combo.setCurrentIndex(panel.asking.combo.findData(ANY_CLASS))
     assert panel.columns[0].view.images is None
     assert not panel.asking.spin.isEnabled()
+
+
+def test_a_hole_is_filled_by_the_class_asked_for(qtbot, panel_of, conditional):
+    panel = panel_of("Edit")
+    tool = panel.inpaint
+    assert not tool.asking.isVisible()
+    hole = work_edit.words(np.pad(np.ones((28, 14), bool), ((0, 0), (0, 14))))
+    asked = {"image": 4, "mask": list(hole), "steps": 2, "sampler": "ddim", "class": 6,
+             "guidance": 2.0}  # fmt: skip
+    panel.prepare({"tool": "inpaint", "model": "classy", "inpaint": asked})
+    assert tool.asking.isVisible()
+    assert panel.minimumSizeHint().width() <= 860
+    qtbot.waitUntil(lambda: panel.wanted() is not None, timeout=20_000)
+    press(qtbot, panel.run_button)
+    qtbot.waitUntil(lambda: panel.job is None and tool.done, timeout=30_000)
+    assert (tool.settings()["class"], tool.settings()["guidance"]) == (6, 2.0)
+    *_, last = work_edit.complete(tool.request)
+    assert np.array_equal(panel.grid(), last.guesses)
+    *_, plain = work_edit.complete(replace(tool.request, label=ANY_CLASS, guidance=1.0))
+    assert np.array_equal(plain.guesses[:, :, 14:], last.guesses[:, :, 14:])
+    assert not np.array_equal(plain.guesses[:, :, :14], last.guesses[:, :, :14])
 
 
 def test_a_row_of_trajectories_asks_for_its_class(qtbot, conditional, window):

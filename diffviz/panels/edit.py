@@ -82,6 +82,7 @@ class EditPanel(Panel):
         layout.addWidget(self.formula)
 
         self.tabs.currentChanged.connect(self._show_tool)
+        self.model.changed.connect(lambda: self.inpaint.asking.offer(self.model.classes))
         self.model.changed.connect(self._changed)
         self._show_tool()
 

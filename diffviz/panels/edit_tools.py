@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from diffviz import work, work_edit
 from diffviz.panels.choices import SEED_WIDTH, list_samplers, narrow
+from diffviz.panels.class_choice import ClassChoice
 from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.widgets.mask import MaskPainter
 from diffviz.widgets.mosaic import Mosaic
@@ -191,6 +192,7 @@ class InpaintTool(Tool):
         self.seed = QSpinBox(objectName="inpaintSeedSpin", maximum=2**31 - 1)
         self.seed.setFixedWidth(SEED_WIDTH)
         name_it(self.seed, "Seed", "The noise that the completions start from")
+        self.asking = ClassChoice("inpaint", labelled=False)
         self.show_what = QComboBox(objectName="inpaintShowCombo")
         self.show_what.addItem("guess x0", "guess")
         self.show_what.addItem("state x_t", "state")
@@ -207,7 +209,7 @@ class InpaintTool(Tool):
         grid.addLayout(row_of("Sampler", self.sampler, "Steps", self.steps, "Repeats",
                               self.repeats), 0, 1)  # fmt: skip
         grid.addLayout(row_of("Brush", self.brush, self.clear_button), 1, 0)
-        grid.addLayout(row_of("Seed", self.seed, "Show", self.show_what), 1, 1)
+        grid.addLayout(row_of("Seed", self.seed, self.asking, "Show", self.show_what), 1, 1)
         grid.addWidget(self.painter, 2, 0)
         grid.addWidget(self.view, 2, 1)
         grid.addWidget(self.timeline, 3, 0, 1, 2)
@@ -220,6 +222,7 @@ class InpaintTool(Tool):
         self.brush.valueChanged.connect(lambda value: setattr(self.painter, "brush", value))
         self.painter.painted.connect(self._painted)
         self.sampler.currentIndexChanged.connect(self.changed)
+        self.asking.changed.connect(self.changed)
         self.show_what.currentIndexChanged.connect(self.show_time)
         self.timeline.position_changed.connect(self.show_time)
         for spin in (self.steps, self.repeats, self.seed):
@@ -259,6 +262,7 @@ class InpaintTool(Tool):
         return work_edit.Completion(
             folder, checkpoint, self.images["image"].value(), work_edit.words(self.painter.masked),
             self.sampler.currentData(), self.steps.value(), self.repeats.value(), self.seed.value(),
+            label=self.asking.label, guidance=self.asking.guidance,
         )  # fmt: skip
 
     def begin(self, request: work_edit.Completion) -> None:
@@ -315,10 +319,13 @@ class InpaintTool(Tool):
             "steps": self.steps.value(),
             "repeats": self.repeats.value(),
             "seed": self.seed.value(),
+            "class": self.asking.label,
+            "guidance": self.asking.guidance,
         }
         if self.request is not None:
-            names = ("image", "sampler", "steps", "repeats", "seed")
+            names = ("image", "sampler", "steps", "repeats", "seed", "guidance")
             found |= {name: getattr(self.request, name) for name in names}
+            found |= {"class": self.request.label}
             found |= {"mask": list(self.request.mask)}
         fraction = self.timeline.fraction() if self.done else 1.0
         return found | {"show": self.show_what.currentData(), "fraction": fraction}
@@ -332,6 +339,7 @@ class InpaintTool(Tool):
         self.steps.setValue(int(settings.get("steps", 50)))
         self.repeats.setValue(int(settings.get("repeats", 1)))
         self.seed.setValue(int(settings.get("seed", 0)))
+        self.asking.prepare(settings)
         self.place = float(settings.get("fraction", 1.0))
         if mask.size and mask.shape == self.painter.masked.shape:
             self.painter.set_mask(mask)
