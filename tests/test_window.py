@@ -201,7 +201,8 @@ def test_a_row_says_when_it_shows_another_models_pictures(window, tmp_path):
     shown = stage.request.rows[0].folder
     assert stage.spent["ddpm"].text() == "6 NFE"
     window.session.open_model("ddpm", tmp_path / "another")
-    assert stage.spent["ddpm"].text() == "drawn by modern: press Sample"
+    assert stage.spent["ddpm"].text() == "press Sample"
+    assert "drawn by modern" in stage.spent["ddpm"].toolTip()
     assert stage.spent["sde"].text() == "6 NFE"
     window.session.open_model("ddpm", shown)
     assert stage.spent["ddpm"].text() == "6 NFE"

@@ -84,6 +84,8 @@ class TrajectoriesPanel(Panel):
         self.nfe: dict[str, int] = {}
 
         self.models = {row: QComboBox(objectName=f"{row}ModelCombo") for row in ROWS}
+        for combo in self.models.values():
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.samplers = {row: QComboBox(objectName=f"{row}SamplerCombo") for row in ROWS}
         self.steps = {
             row: QSpinBox(objectName=f"{row}StepsSpin", minimum=2, maximum=1000, value=FIRST_STEPS)
@@ -263,16 +265,16 @@ class TrajectoriesPanel(Panel):
         self._show_spent()
 
     def _show_spent(self) -> None:
-        """Beside each row, what drawing it took, or that what it shows is another model's."""
+        """Beside each row, what drawing it took, or that its pictures are another model's."""
         drawn = {row.row: row.folder for row in self.request.rows} if self.request else {}
         for row in ROWS:
+            words, tip = f"{self.nfe[row]} NFE" if row in self.nfe else "", "Network evaluations"
             if self.sampling:
                 words = "sampling…"
             elif row in drawn and drawn[row] != self.session.models[row]:
-                words = f"drawn by {drawn[row].name}: press Sample"
-            else:
-                words = f"{self.nfe[row]} NFE" if row in self.nfe else ""
+                words, tip = "press Sample", f"These pictures were drawn by {drawn[row].name}"
             self.spent[row].setText(words)
+            self.spent[row].setToolTip(tip)
 
     def _choose_model(self, row: str) -> None:
         self.session.open_model(row, Path(self.models[row].currentData()))
