@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,18 +189,13 @@ def pictures(x: "Tensor") -> np.ndarray:
     return np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images[..., :3])
 
 
-def asked(
-    model: "Denoiser", label: int, guidance: float, first: int, count: int
-) -> "Callable[[Tensor, Tensor], Tensor]":
+def asked(model: "Denoiser", label: int, guidance: float, first: int, count: int) -> "Denoiser":
     """The model, asked for a class as `label` says: for `count` images from the `first` on."""
-    import torch
+    from trainer import drawing
 
-    if label == ANY_CLASS:
-        return model
-    labels = torch.full((count,), label)
-    if label == EACH_CLASS:
-        labels = torch.arange(first, first + count) % max(1, getattr(model.network, "classes", 0))
-    return model.conditioned(labels.to(next(model.parameters()).device), guidance)
+    classes = range(getattr(model.network, "classes", 0))
+    labels = {ANY_CLASS: (), EACH_CLASS: classes}.get(label, (label,))
+    return drawing.asked(model, labels, range(first, first + count), guidance)
 
 
 def look_at(

@@ -10,6 +10,8 @@ from PySide6.QtCore import Qt
 from diffviz import work_edit
 from diffviz.work import ANY_CLASS, EACH_CLASS
 from diffviz.work_samplers import Draw, draw
+from trainer.__main__ import main
+from trainer.data import load_samples
 from trainer.images import to_bytes
 from trainer.runs import Run
 from trainer.samplers import sample
@@ -70,7 +72,7 @@ def test_samplers_are_compared_on_the_class_asked_for(qtbot, panel_of, condition
     assert not panel.asking.spin.isEnabled()
 
 
-def test_a_hole_is_filled_by_the_class_asked_for(qtbot, panel_of, conditional):
+def test_a_hole_is_filled_by_the_class_asked_for(qtbot, panel_of, conditional, tmp_path):
     panel = panel_of("Edit")
     tool = panel.inpaint
     assert not tool.asking.isVisible()
@@ -86,6 +88,10 @@ def test_a_hole_is_filled_by_the_class_asked_for(qtbot, panel_of, conditional):
     assert (tool.settings()["class"], tool.settings()["guidance"]) == (6, 2.0)
     *_, last = work_edit.complete(tool.request)
     assert np.array_equal(panel.grid(), last.guesses)
+    out = tmp_path / "completed.npz"
+    words = "--image 4 --mask left --steps 2 --sampler ddim --class 6 --guidance 2 --out"
+    assert main(["inpaint", "--run", str(conditional), *words.split(), str(out)]) == 0
+    assert np.array_equal(load_samples(out)[:, 0], last.states)
     *_, plain = work_edit.complete(replace(tool.request, label=ANY_CLASS, guidance=1.0))
     assert np.array_equal(plain.guesses[:, :, 14:], last.guesses[:, :, 14:])
     assert not np.array_equal(plain.guesses[:, :, :14], last.guesses[:, :, :14])

@@ -129,6 +129,8 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("inpaint --run {run} --out y.png --mask middle", "centre"),
         ("inpaint --run {run} --out y.png --mask {png}", "forgets nothing"),
         ("inpaint --run {run} --out y.png --sampler magic", "ddim"),
+        ("inpaint --run {run} --out y.png --class 11", "0 to 9"),
+        ("inpaint --run {run} --out y.png --guidance 2", "--class"),
         ("interpolate --run {run} --out y.png --from 0 --to 1 --count 1", "at least 2"),
         ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
         ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),

@@ -53,13 +53,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object, no prose")
 
 
-def add_sampling(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--sampler",
-        default="ddim",
-        help="ddim (the default), ddpm, euler-maruyama, probability-flow…: a wrong name lists all",
-    )
-    command.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
+def add_class(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--class",
         dest="labels",
@@ -74,6 +68,16 @@ def add_sampling(command: argparse.ArgumentParser) -> None:
         type=float,
         help="guidance scale: 1 plain conditioning, 2 to 5 clearer and less varied (1)",
     )
+
+
+def add_sampling(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--sampler",
+        default="ddim",
+        help="ddim (the default), ddpm, euler-maruyama, probability-flow…: a wrong name lists all",
+    )
+    command.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
+    add_class(command)
     command.add_argument(
         "--eta", type=float, help="noise that ddim puts back: 0 none, 1 as much as ddpm"
     )
@@ -254,6 +258,7 @@ def parser() -> argparse.ArgumentParser:
     )
     paint.add_argument("--steps", type=whole, default=50, help="updates from noise to image (50)")
     paint.add_argument("--repeats", type=whole, default=1, help="how often each update is made (1)")
+    add_class(paint)
 
     between = add(
         "interpolate",

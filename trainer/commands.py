@@ -143,13 +143,19 @@ def train_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def labels_from(arguments: argparse.Namespace) -> tuple[tuple[int, ...], float]:
+    """The classes asked for, and the guidance."""
+    if arguments.guidance is not None and not arguments.labels:
+        raise Problem("--guidance needs a class to guide to: give --class too.")
+    return tuple(arguments.labels), 1.0 if arguments.guidance is None else arguments.guidance
+
+
 def request_from(arguments: argparse.Namespace, shape: tuple[int, int, int]) -> Request:
     """What the arguments of `sample` and `evaluate` ask to draw."""
     options = {name: value(text) for name, text in arguments.option}
     if arguments.eta is not None:
         options["eta"] = arguments.eta
-    if arguments.guidance is not None and not arguments.labels:
-        raise Problem("--guidance needs a class to guide to: give --class too.")
+    labels, guidance = labels_from(arguments)
     request = Request(
         count=arguments.count,
         shape=shape,
@@ -157,8 +163,8 @@ def request_from(arguments: argparse.Namespace, shape: tuple[int, int, int]) -> 
         steps=arguments.steps,
         seed=arguments.seed,
         batch=arguments.batch_size,
-        labels=tuple(arguments.labels),
-        guidance=1.0 if arguments.guidance is None else arguments.guidance,
+        labels=labels,
+        guidance=guidance,
         options=tuple(options.items()),
     )
     if (image := getattr(arguments, "start_image", None)) is not None:

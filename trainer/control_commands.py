@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer.commands import check_target, open_model, progress, save_images, show
+from trainer.commands import check_target, labels_from, open_model, progress, save_images, show
 from trainer.control import decode, encode, inpaint, slerp
 from trainer.data import in_channels, load, read_image
+from trainer.drawing import asked
 from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem, write_file
@@ -104,6 +105,7 @@ def encode_command(arguments: argparse.Namespace) -> int:
 
 def inpaint_command(arguments: argparse.Namespace) -> int:
     check_target(arguments.out)
+    labels, guidance = labels_from(arguments)
     run, model, device = open_model(arguments)
     shape = run.image_shape()
     image = to_signed(torch.from_numpy(picture(arguments.image, run).copy())).to(device)
@@ -115,9 +117,11 @@ def inpaint_command(arguments: argparse.Namespace) -> int:
     with progress("step", -(-count // most) * (arguments.steps + 1)) as bar:
         for batch, first in enumerate(range(0, count, most)):
             generator = torch.Generator().manual_seed(arguments.seed * 1_000_003 + batch)
-            x_T = process.prior_sample((min(most, count - first), *shape), generator).to(device)
+            places = range(first, min(count, first + most))
+            answers = asked(model, labels, places, guidance)
+            x_T = process.prior_sample((len(places), *shape), generator).to(device)
             how = (arguments.sampler, arguments.steps, generator, arguments.repeats)
-            frame = last(inpaint(model, process, x_T, image, known, *how), bar)
+            frame = last(inpaint(answers, process, x_T, image, known, *how), bar)
             parts.append(to_bytes(frame.x).cpu().numpy())
     save_images(arguments.out, np.concatenate(parts))
     share = float(mask.float().mean())

@@ -1,6 +1,6 @@
 """Drawing many images: batches of a sampler, each of its own seed, to show or to measure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,21 @@ class Drawn:
     images: np.ndarray | None
 
 
+def asked(model: Denoiser, labels: Sequence[int], places: range, guidance: float) -> Denoiser:
+    """The model, asked at `guidance` for the classes `labels` in turn, at those images' places.
+
+    Without labels it is asked for none. Raises Problem for a class that the model does not know.
+    """
+    if not labels:
+        return model
+    classes = getattr(model.network, "classes", 0)
+    if any(not 0 <= label < classes for label in labels if classes):
+        raise Problem(f"The classes of this model are 0 to {classes - 1}.")
+    chosen = [labels[place % len(labels)] for place in places]
+    device = next(model.parameters()).device
+    return model.conditioned(torch.tensor(chosen, device=device), guidance)
+
+
 def draw(
     model: Denoiser, request: Request, rank: int = 0, ranks: int = 1, device: str = "cpu"
 ) -> Iterator[Drawn]:
@@ -60,24 +75,18 @@ def draw(
     process = model.process
     if request.count < 1 or request.batch < 1:
         raise Problem("The number of images and the batch size must be at least 1.")
-    classes = getattr(model.network, "classes", 0)
-    if any(not 0 <= label < classes for label in request.labels if classes):
-        raise Problem(f"The classes of this model are 0 to {classes - 1}.")
     for batch in range(rank, request.batches, ranks):
         places = range(batch * request.batch, min(request.count, (batch + 1) * request.batch))
         generator = torch.Generator().manual_seed(request.seed * 1_000_003 + batch)
         x = process.prior_sample((len(places), *request.shape), generator)
-        asked = model
-        if request.labels:
-            labels = [request.labels[place % len(request.labels)] for place in places]
-            asked = model.conditioned(torch.tensor(labels, device=device), request.guidance)
+        answers = asked(model, request.labels, places, request.guidance)
         options: dict[str, Any] = dict(request.options)
         how = (request.sampler, request.steps, generator)
         if request.start_image is None:
-            frames = sample(asked, process, x.to(device), *how, **options)
+            frames = sample(answers, process, x.to(device), *how, **options)
         else:
             image = to_signed(torch.from_numpy(request.start_image.copy())).expand_as(x)
-            frames = edit(asked, process, image.to(device), request.start, *how, **options)
+            frames = edit(answers, process, image.to(device), request.start, *how, **options)
         previous = None
         for frame in frames:
             if previous is not None:
