@@ -81,6 +81,8 @@ class MainWindow(QMainWindow):
         self.ready = False
         self.samplers: tuple[str, ...] = ()
         self.warming: Job | None = None
+        self.plotting: Job | None = None
+        self.setProperty("loading", True)  # plots wait for it
         self.setWindowTitle("DiffViz")
         self.setAcceptDrops(True)
         self.resize(1280, 800)
@@ -133,10 +135,14 @@ class MainWindow(QMainWindow):
         )
 
     def _grow(self) -> None:
-        """Add the next of the later panels, and soon the one after; at last the window is ready."""
-        if self._film_awaited():
+        """What comes after the first sight, a piece a turn: plots, panels; then all is ready."""
+        if self._film_awaited() or self.plotting in self.jobs:
             QTimer.singleShot(10, self, self._grow)
+        elif self.plotting is None:
+            self.plotting = self.start(work.load_plots)
+            self._grow()
         elif panel := next(self.later, None):
+            self.setProperty("loading", False)
             self._add(panel)
             QTimer.singleShot(0, self, self._grow)
         elif self.warming in self.jobs:

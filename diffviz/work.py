@@ -389,6 +389,13 @@ def read_images() -> Iterator[None]:
     yield None
 
 
+def load_plots() -> Iterator[None]:
+    """Import the plotting library, which takes half a second of the window's thread otherwise."""
+    import pyqtgraph  # noqa: F401
+
+    yield None
+
+
 def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
     load_libraries()

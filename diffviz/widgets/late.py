@@ -6,6 +6,8 @@ from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QPaintEvent, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
+WAIT_MS = 30
+
 
 def placeholder_label(text: str) -> QLabel:
     """What a plot says while it has nothing to show; it lies over the plot, within the axes."""
@@ -21,8 +23,9 @@ def placeholder_label(text: str) -> QLabel:
 class LatePlot(QWidget):
     """Holds a pyqtgraph plot that is made once the widget has been painted, or is asked for.
 
-    Importing pyqtgraph takes half a second, which the first sight of a window need not wait for.
-    Until then, and while there is nothing to plot, the placeholder shows.
+    Importing pyqtgraph takes half a second, which the first sight of a window need not wait for,
+    nor anything else while the window has the property "loading". Until then, and while there is
+    nothing to plot, the placeholder shows.
     """
 
     def __init__(
@@ -74,7 +77,13 @@ class LatePlot(QWidget):
         super().paintEvent(event)
         if not self._asked:
             self._asked = True
-            QTimer.singleShot(0, self, lambda: self.plot)
+            QTimer.singleShot(0, self, self._make_in_time)
+
+    def _make_in_time(self) -> None:
+        if self.window().property("loading"):
+            QTimer.singleShot(WAIT_MS, self, self._make_in_time)
+        else:
+            _ = self.plot
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
