@@ -1,12 +1,25 @@
 """Choosing what draws: a model, one of its checkpoints, a sampler."""
 
+from typing import Any
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from diffviz import work
-from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
 
+SAMPLER_TITLES = {
+    "ddpm": "DDPM ancestral",
+    "ddim": "DDIM",
+    "euler-maruyama": "Euler-Maruyama (SDE)",
+    "reverse-diffusion": "Reverse diffusion (SDE)",
+    "predictor-corrector": "Predictor-corrector (SDE)",
+    "probability-flow": "Probability flow (ODE, Euler)",
+    "heun": "Heun (ODE)",
+    "rk45": "RK45 (ODE, adaptive)",
+    "dpm-solver++": "DPM-Solver++ 2M",
+    "edm-heun": "EDM stochastic Heun",
+}
 NEWEST = ""
 SEED_WIDTH = 84  # what fits in the row; seeds are rarely long
 
@@ -14,6 +27,12 @@ SEED_WIDTH = 84  # what fits in the row; seeds are rarely long
 def sampler_title(name: str) -> str:
     """What people call the sampler of that name."""
     return SAMPLER_TITLES.get(name, name)
+
+
+def choose(combo: QComboBox, value: Any) -> None:
+    """Set the list to the entry of that value, if it has one."""
+    if (index := combo.findData(value)) >= 0:
+        combo.setCurrentIndex(index)
 
 
 def list_samplers(combo: QComboBox, names: tuple[str, ...]) -> None:

@@ -9,7 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from diffviz import work, work_edit
-from diffviz.panels.edit_tools import Tool, choose, name_it, row_of
+from diffviz.panels.choices import choose
+from diffviz.panels.edit_tools import Tool, name_it, row_of
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import BACKGROUND, Mosaic, compose
 from diffviz.work_edit import PATH, Originals

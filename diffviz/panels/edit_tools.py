@@ -18,9 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from diffviz import work, work_edit
-from diffviz.panels.choices import SEED_WIDTH, list_samplers, narrow
+from diffviz.panels.choices import SAMPLER_TITLES, SEED_WIDTH, choose, list_samplers, narrow
 from diffviz.panels.class_choice import ClassChoice
-from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.widgets.mask import MaskPainter
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
@@ -133,12 +132,6 @@ def row_of(*widgets: QWidget | str) -> QHBoxLayout:
         row.addWidget(QLabel(widget) if isinstance(widget, str) else widget)
     row.addStretch(1)
     return row
-
-
-def choose(combo: QComboBox, value: Any) -> None:
-    """Set the list to the entry of that value, if it has one."""
-    if (index := combo.findData(value)) >= 0:
-        combo.setCurrentIndex(index)
 
 
 class InpaintTool(Tool):

@@ -18,10 +18,16 @@ from PySide6.QtWidgets import (
 from diffviz import work_gallery
 from diffviz.jobs import Job
 from diffviz.panels import Panel
-from diffviz.panels.choices import SEED_WIDTH, ModelChoice, list_samplers, narrow
+from diffviz.panels.choices import (
+    SAMPLER_TITLES,
+    SEED_WIDTH,
+    ModelChoice,
+    choose,
+    list_samplers,
+    narrow,
+)
 from diffviz.panels.class_choice import ClassChoice
 from diffviz.panels.gallery_side import MOST_NEIGHBOURS, SURE, Side
-from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import BACKGROUND
@@ -110,7 +116,7 @@ class GalleryPanel(Panel):
         self.model = ModelChoice(self.session, "gallery")
         self.sampler = narrow(QComboBox(objectName="gallerySamplerCombo"), 10)
         list_samplers(self.sampler, tuple(SAMPLER_TITLES))
-        self.sampler.setCurrentIndex(self.sampler.findData(FIRST[0]))
+        choose(self.sampler, FIRST[0])
         self.steps = QSpinBox(objectName="galleryStepsSpin", minimum=1, maximum=1000)
         self.steps.setValue(FIRST[1])
         self.count = QComboBox(objectName="galleryCountCombo")
@@ -372,12 +378,8 @@ class GalleryPanel(Panel):
         count = min(1024, max(1, int(settings.get("count", 64))))
         if self.count.findData(count) < 0:  # a drawing that was stopped
             self.count.addItem(f"{count}", count)
-        for combo, value in (
-            (self.sampler, settings.get("sampler")),
-            (self.count, count),
-        ):
-            if (index := combo.findData(value)) >= 0:
-                combo.setCurrentIndex(index)
+        choose(self.sampler, settings.get("sampler"))
+        choose(self.count, count)
         self.steps.setValue(int(settings.get("steps", FIRST[1])))
         self.seed.setValue(int(settings.get("seed", 0)))
         self.asking.prepare(settings)

@@ -23,10 +23,17 @@ from diffviz import style, work_samplers
 from diffviz.comparison import Comparison, Piece
 from diffviz.jobs import Job
 from diffviz.panels import Panel
-from diffviz.panels.choices import SEED_WIDTH, ModelChoice, list_samplers, narrow, sampler_title
+from diffviz.panels.choices import (
+    SAMPLER_TITLES,
+    SEED_WIDTH,
+    ModelChoice,
+    choose,
+    list_samplers,
+    narrow,
+    sampler_title,
+)
 from diffviz.panels.class_choice import ClassChoice
 from diffviz.panels.sampler_column import Column
-from diffviz.panels.trajectories import SAMPLER_TITLES
 from diffviz.session import Session
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
@@ -408,8 +415,7 @@ class SamplersPanel(Panel):
             (self.count, "count"), (self.reference, "reference"), (self.judge_count, "judged"),
             (self.plotted, "plot"),
         ):  # fmt: skip
-            if (index := combo.findData(settings.get(key))) >= 0:
-                combo.setCurrentIndex(index)
+            choose(combo, settings.get(key))
         self.seed.setValue(int(settings.get("seed", 0)))
         self.asking.prepare(settings)
         self._changed()

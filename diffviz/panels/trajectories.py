@@ -25,6 +25,7 @@ from diffviz import work
 from diffviz.films import Films
 from diffviz.jobs import Job
 from diffviz.panels import Panel
+from diffviz.panels.choices import SAMPLER_TITLES, choose, list_samplers
 from diffviz.panels.class_choice import ClassChoice
 from diffviz.session import ROWS, Session
 from diffviz.widgets.formula import Formula
@@ -32,18 +33,6 @@ from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
 
-SAMPLER_TITLES = {
-    "ddpm": "DDPM ancestral",
-    "ddim": "DDIM",
-    "euler-maruyama": "Euler-Maruyama (SDE)",
-    "reverse-diffusion": "Reverse diffusion (SDE)",
-    "predictor-corrector": "Predictor-corrector (SDE)",
-    "probability-flow": "Probability flow (ODE, Euler)",
-    "heun": "Heun (ODE)",
-    "rk45": "RK45 (ODE, adaptive)",
-    "dpm-solver++": "DPM-Solver++ 2M",
-    "edm-heun": "EDM stochastic Heun",
-}
 FIRST_SAMPLER = {"ddpm": "ddpm", "sde": "euler-maruyama"}
 FIRST_STEPS = 100
 ROW_TITLES = {"ddpm": "DDPM", "sde": "SDE"}
@@ -126,7 +115,8 @@ class TrajectoriesPanel(Panel):
         session.modelChanged.connect(self._list_models)
         for row in ROWS:
             self.models[row].activated.connect(partial(self._choose_model, row))
-        self.offer_samplers(tuple(SAMPLER_TITLES))
+            list_samplers(self.samplers[row], tuple(SAMPLER_TITLES))
+            choose(self.samplers[row], FIRST_SAMPLER[row])
         self._list_models()
         self.show_time()
 
@@ -243,12 +233,7 @@ class TrajectoriesPanel(Panel):
     def offer_samplers(self, names: tuple[str, ...]) -> None:
         """Fill the samplers' lists with these names of the engine."""
         for row in ROWS:
-            combo = self.samplers[row]
-            chosen = combo.currentData() or FIRST_SAMPLER[row]
-            combo.clear()
-            for name in names:
-                combo.addItem(SAMPLER_TITLES.get(name, name), name)
-            combo.setCurrentIndex(max(0, combo.findData(chosen)))
+            list_samplers(self.samplers[row], names)
 
     def _list_models(self) -> None:
         for row in ROWS:
@@ -406,19 +391,15 @@ class TrajectoriesPanel(Panel):
             for folder in (self.session.home / "runs", self.session.models[name].parent):
                 if (folder / str(row.get("folder")) / "config.json").exists():
                     self.session.open_model(name, folder / str(row["folder"]))
-            self.samplers[name].setCurrentIndex(
-                max(0, self.samplers[name].findData(row.get("sampler")))
-            )
+            choose(self.samplers[name], row.get("sampler"))
             self.steps[name].setValue(int(row.get("steps", FIRST_STEPS)))
             self.asking[name].prepare({**row, "class": row.get("label", work.ANY_CLASS)})
-        for combo, key in (
-            (self.count, "count"), (self.show_what, "show"), (self.layout_combo, "layout")
-        ):  # fmt: skip
-            if (index := combo.findData(settings.get(key))) >= 0:
-                combo.setCurrentIndex(index)
+        choose(self.count, settings.get("count"))
+        choose(self.show_what, settings.get("show"))
+        choose(self.layout_combo, settings.get("layout"))
         self.seed.setValue(int(settings.get("seed", 0)))
         start = float(settings.get("start", 1.0))
-        self.begin_at.setCurrentIndex(self.begin_at.findData("image" if start < 1 else "noise"))
+        choose(self.begin_at, "image" if start < 1 else "noise")
         if start < 1:
             self.start.setValue(start)
             self.image.setValue(int(settings.get("image", 0)))
