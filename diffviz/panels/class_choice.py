@@ -7,6 +7,10 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QW
 
 from diffviz.work import ANY_CLASS, EACH_CLASS
 
+# Of modern-conditional's samples 91 % are of the class asked for at guidance 1, 98 % at 1.5 and
+# 99 % at 2 (python -m trainer measure --guidance).
+FIRST_GUIDANCE = 2.0
+
 
 class ClassChoice(QWidget):
     """A class and the guidance; hidden while the model knows no classes.
@@ -16,13 +20,26 @@ class ClassChoice(QWidget):
 
     changed = Signal()
 
-    def __init__(self, name: str, labelled: bool = True, parent: QWidget | None = None) -> None:
-        """`name` begins the object names, as in "galleryClassCombo"; `labelled` says the names."""
+    def __init__(
+        self,
+        name: str,
+        first: int = EACH_CLASS,
+        labelled: bool = True,
+        parent: QWidget | None = None,
+    ) -> None:
+        """`name` begins the object names, as in "galleryClassCombo"; `labelled` says the names.
+
+        `first` is what is asked for until something else is chosen.
+        """
         super().__init__(parent)
-        self._wanted = ANY_CLASS
+        self._wanted = first
         self.combo = QComboBox(objectName=f"{name}ClassCombo")
         self.spin = QDoubleSpinBox(
-            objectName=f"{name}GuidanceSpin", maximum=10.0, value=1.0, decimals=1, singleStep=0.5
+            objectName=f"{name}GuidanceSpin",
+            maximum=10.0,
+            value=FIRST_GUIDANCE,
+            decimals=1,
+            singleStep=0.5,
         )
         self.spin.setKeyboardTracking(False)
         row = QHBoxLayout(self)

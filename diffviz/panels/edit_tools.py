@@ -185,7 +185,7 @@ class InpaintTool(Tool):
         self.seed = QSpinBox(objectName="inpaintSeedSpin", maximum=2**31 - 1)
         self.seed.setFixedWidth(SEED_WIDTH)
         name_it(self.seed, "Seed", "The noise that the completions start from")
-        self.asking = ClassChoice("inpaint", labelled=False)
+        self.asking = ClassChoice("inpaint", work.ANY_CLASS, labelled=False)
         self.show_what = QComboBox(objectName="inpaintShowCombo")
         self.show_what.addItem("guess x0", "guess")
         self.show_what.addItem("state x_t", "state")
