@@ -109,6 +109,9 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
             "images; the floor is that of as many real test images. The report used Inception "
             "features, another scale: its figures compare with each other, not with these. FID is "
             "biased upwards with few samples, so only equal counts compare.",
+            "Bits/dim: the bound is the reverse SDE's or the chain's, the exact value that of the "
+            "probability-flow ODE with uniform dequantisation. These are two models of one score: "
+            "either may be the lower.",
             *notes,
         ),
     )
