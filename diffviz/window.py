@@ -32,6 +32,7 @@ from diffviz.panels import Panel
 from diffviz.panels.training import TrainingPanel
 from diffviz.panels.trajectories import TrajectoriesPanel
 from diffviz.session import Session
+from diffviz.widgets.late import LatePlot
 
 FIRST_SIGHT_MS = 30  # what the screen needs to show the first frame before work begins
 THEMES = {
@@ -141,6 +142,9 @@ class MainWindow(QMainWindow):
         elif self.plotting is None:
             self.plotting = self.start(work.load_plots)
             self._grow()
+        elif late := next((p for p in self.findChildren(LatePlot) if p.awaited), None):
+            late.plot.repaint()
+            QTimer.singleShot(0, self, self._grow)
         elif panel := next(self.later, None):
             self.setProperty("loading", False)
             self._add(panel)

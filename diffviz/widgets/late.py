@@ -61,6 +61,11 @@ class LatePlot(QWidget):
         """Whether there is a plot to draw on yet."""
         return self._plot is not None
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the widget can be seen and its plot is not made yet."""
+        return self._plot is None and self.isVisible()
+
     def make_plot(self) -> Any:
         """The new PlotWidget, with everything in it that never changes."""
         raise NotImplementedError
