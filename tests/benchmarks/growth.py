@@ -32,7 +32,7 @@ from trainer.drawing import Request, draw
 from trainer.runs import Run
 from trainer.training import Step, train
 
-SETTLING = 50
+SETTLING = 100
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1}, bound_images=16, preview_steps=5
 )
