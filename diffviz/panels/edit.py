@@ -83,7 +83,6 @@ class EditPanel(Panel):
 
         self.tabs.currentChanged.connect(self._show_tool)
         self.model.changed.connect(lambda: self.inpaint.asking.offer(self.model.classes))
-        self.model.changed.connect(self._changed)
         self._show_tool()
 
     def _make_actions(self) -> QHBoxLayout:
