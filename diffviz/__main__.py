@@ -22,7 +22,7 @@ def start(tour: Path | None, platform: str | None, home: Path | None) -> int:
     """Show the window, or play the tour, until it ends; the exit status."""
     if home is not None:
         check_home(home)
-    from diffviz import screens
+    from diffviz.shell import screens
 
     why = screens.choose(platform)
     if why and tour is None:
@@ -33,7 +33,7 @@ def start(tour: Path | None, platform: str | None, home: Path | None) -> int:
     from PySide6.QtWidgets import QApplication
 
     from assets import ASSETS
-    from diffviz import style
+    from diffviz.shell import style
 
     app = QApplication(sys.argv[:1])
     app.setApplicationName("DiffViz")
@@ -43,12 +43,12 @@ def start(tour: Path | None, platform: str | None, home: Path | None) -> int:
         port = screens.keep_local(app)
         print(f"A VNC viewer on this machine can look at localhost:{port}.", flush=True)
     if tour is not None:
-        from diffviz.tour import Tour
+        from diffviz.shell.tour import Tour
 
         return Tour(tour).play()
 
-    from diffviz.session import default_home
-    from diffviz.window import MainWindow
+    from diffviz.shell.session import default_home
+    from diffviz.shell.window import MainWindow
 
     window = MainWindow(home or default_home())
     window.show()

@@ -75,8 +75,8 @@ def _last_measures(path: Path) -> dict[str, float]:
 
 def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, int]:
     """The FID measured of the run's newest checkpoint with the most samples, and their number."""
-    from trainer.measures import measures
     from trainer.runs import Run
+    from trainer.runs.measures import measures
 
     try:
         found = [m for m in measures(Run(folder, config)) if m.kind == "samples"]
@@ -247,8 +247,8 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
     is passed on, and the last.
     """
     from trainer.data import load
-    from trainer.learner import best_device, fast_precision
     from trainer.runs import Run
+    from trainer.training.learner import best_device, fast_precision
 
     device = best_device()
     nfe: dict[str, int] = {}
@@ -353,7 +353,7 @@ def device_words() -> str:
     """The computing device in words, with the number format that convolutions run in."""
     import torch
 
-    from trainer.learner import best_device, fast_precision
+    from trainer.training.learner import best_device, fast_precision
 
     device = best_device()
     name = {
@@ -399,7 +399,8 @@ def load_plots() -> Iterator[None]:
 def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
     load_libraries()
-    from trainer.runs import Run, load_tensors
+    from trainer.runs import Run
+    from trainer.runs.checkpoints import load_tensors
     from trainer.samplers import SAMPLERS
 
     unfinished = None
@@ -413,7 +414,7 @@ def warm_up(home: Path) -> Iterator[Ready]:
             unfinished = run.folder
             break
     yield Ready(device_words(), tuple(SAMPLERS), unfinished)
-    import trainer.training  # noqa: F401 - imported now so that Train starts at once
+    import trainer.training.loop  # noqa: F401 - imported now so that Train starts at once
 
 
 @dataclass(frozen=True)
@@ -427,7 +428,7 @@ class TrainingIn:
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
     """Create the run (or, without `config`, resume it) and pass the engine's events on."""
     from trainer.runs import Run
-    from trainer.training import train
+    from trainer.training.loop import train
 
     run = Run.open(folder) if config is None else Run.create(folder, config)
     yield TrainingIn(folder, run.config)

@@ -19,7 +19,8 @@ SMALL = {"network_parameters": {"width": 8, "blocks": 1}}
 def small_models(tmp_path_factory):
     """A folder like assets/models with two small untrained models, quick to draw from."""
     from trainer.config import PRESETS
-    from trainer.runs import Run, make_network
+    from trainer.networks import make_network
+    from trainer.runs import Run
 
     folder = tmp_path_factory.mktemp("models")
     for name in ("modern", "modern-sde"):
@@ -33,8 +34,8 @@ def small_models(tmp_path_factory):
 @pytest.fixture
 def small_app(monkeypatch, small_models):
     """The app over small models, with a small `modern` preset."""
-    from diffviz import session
-    from diffviz.panels import training as training_panel
+    from diffviz.shell import session
+    from diffviz.views.training import view as training_panel
     from trainer.config import PRESETS
 
     small = PRESETS["modern"].with_changes(
@@ -47,7 +48,7 @@ def small_app(monkeypatch, small_models):
 @pytest.fixture
 def window(qtbot, tmp_path, small_app):
     """The real window over small models, its first sampling done."""
-    from diffviz.window import MainWindow
+    from diffviz.shell.window import MainWindow
 
     window = MainWindow(tmp_path)
     # A window closed while it trains would ask, and no one would answer.
@@ -64,7 +65,8 @@ def window(qtbot, tmp_path, small_app):
 def conditional(tmp_path):
     """A small model of ten classes, among the window's own runs."""
     from trainer.config import PRESETS
-    from trainer.runs import Run, make_network
+    from trainer.networks import make_network
+    from trainer.runs import Run
 
     torch.manual_seed(1)
     config = PRESETS["modern"].with_changes(**SMALL, classes=10)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from diffviz import screens
 from diffviz.__main__ import main
+from diffviz.shell import screens
 from tests.benchmarks.start import WINDOW
 
 ROOT = Path(__file__).parents[1]

@@ -336,8 +336,9 @@ def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
     arguments = parser().parse_args(argv)
     try:
-        from trainer import commands, control_commands
-        from trainer.distributed import joined
+        from trainer.cli import commands
+        from trainer.cli import steering as control_commands
+        from trainer.training.distributed import joined
 
         known = commands.COMMANDS | control_commands.COMMANDS
         with joined():

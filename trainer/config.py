@@ -28,11 +28,11 @@ class ExperimentConfig:
     `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs; `preview`
     images are drawn from fixed noise at the same times. `keep_every` epochs a checkpoint is kept.
 
-    `loss_weighting` is one of WEIGHTINGS (trainer.loss). With `classes` above 0 the network is told
-    each image's label, but for a `label_dropout` share of them. `batch_size` images make one
-    update, taken in `accumulation` parts one after the other, which needs less memory (batch norm
-    then sees a part at a time). `precision` is auto (the fastest that the hardware has natively),
-    float32 or bfloat16.
+    `loss_weighting` is one of WEIGHTINGS (trainer.training.loss). With `classes` above 0 the
+    network is told each image's label, but for a `label_dropout` share of them. `batch_size`
+    images make one update, taken in `accumulation` parts one after the other, which needs less
+    memory (batch norm then sees a part at a time). `precision` is auto (the fastest that the
+    hardware has natively), float32 or bfloat16.
     """
 
     preset: str = "custom"
@@ -144,8 +144,9 @@ MODERN = ExperimentConfig(
 MODERN_SDE = MODERN.with_changes(preset="modern-sde", process="vp", preview_sampler="dpm-solver++")
 
 # Report §3. Given: the process, 300 epochs, the network's elements. Guessed: Adam at a constant
-# 1e-3, batches of 128, the network's widths (trainer.unet.ReportUNet), an EMA of 0.995. The sampler
-# is the chain's own, all 300 steps; grids are kept at 100, 200 and 300 epochs as the report's are.
+# 1e-3, batches of 128, the network's widths (trainer.networks.report), an EMA of 0.995. The
+# sampler is the chain's own, all 300 steps; grids are kept at 100, 200 and 300 epochs as the
+# report's are.
 REPORT_DDPM = ExperimentConfig(
     preset="report-ddpm",
     process="ddpm-linear",

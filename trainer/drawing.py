@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.control import edit
 from trainer.denoiser import Denoiser
 from trainer.images import to_bytes, to_signed
 from trainer.problems import Problem
 from trainer.samplers import sample
+from trainer.steer import edit
 
 
 @dataclass(frozen=True)

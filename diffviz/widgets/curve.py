@@ -8,7 +8,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
-from diffviz import style
+from diffviz.shell import style
 from diffviz.widgets.late import LatePlot
 
 REDRAW_MS = 100

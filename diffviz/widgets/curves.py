@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QImage, QPalette
 from PySide6.QtWidgets import QGridLayout, QWidget
 
-from diffviz import style
+from diffviz.shell import style
 from diffviz.widgets.late import placeholder_label
 from diffviz.widgets.themed import dress
 

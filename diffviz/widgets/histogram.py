@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
-from diffviz import style
+from diffviz.shell import style
 from diffviz.widgets.late import LatePlot
 
 

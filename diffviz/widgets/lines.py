@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
-from diffviz import style
+from diffviz.shell import style
 from diffviz.widgets.themed import ThemedPlot
 
 STYLES = {

@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor, QIcon, QImage, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from diffviz import style
+from diffviz.shell import style
 
 # Places in `style.series`, by the part a line plays.
 PARTS = {"density": 0, "reverse": 1, "forward": 2, "score": 3, "flow": 6}

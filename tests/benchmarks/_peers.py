@@ -17,8 +17,8 @@ from torch.nn import functional
 from trainer.config import PRESETS
 from trainer.drawing import Request, draw
 from trainer.images import to_bytes
-from trainer.learner import Learner
 from trainer.processes import make_process
+from trainer.training.learner import Learner
 
 BATCH = 128
 

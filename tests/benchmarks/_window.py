@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffviz.window import MainWindow
+    from diffviz.shell.window import MainWindow
 
 TICK_MS = 4
 
@@ -19,8 +19,8 @@ def open_window() -> "MainWindow":
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtWidgets import QApplication
 
-    from diffviz import style
-    from diffviz.window import MainWindow
+    from diffviz.shell import style
+    from diffviz.shell.window import MainWindow
 
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)

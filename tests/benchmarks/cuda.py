@@ -18,9 +18,9 @@ import torch
 
 from trainer.config import PRESETS, ExperimentConfig
 from trainer.drawing import Request, draw
-from trainer.learner import machine
 from trainer.runs import Run
-from trainer.training import train
+from trainer.training.learner import machine
+from trainer.training.loop import train
 
 
 def train_for(config: ExperimentConfig, folder: Path, device: str) -> tuple[Run, float]:

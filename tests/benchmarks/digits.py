@@ -20,9 +20,9 @@ from tests.benchmarks._window import live, open_window
 def share_sure(folder: Path, count: int) -> tuple[float, int]:
     """The share of samples of the run's newest weights that are surely digits; images seen."""
     from trainer.drawing import Request, draw
-    from trainer.measures import checkpoint_facts, newest
     from trainer.metrics import SURE, classify
     from trainer.runs import Run
+    from trainer.runs.measures import checkpoint_facts, newest
 
     run = Run.open(folder)
     request = Request(count, run.image_shape(), run.config.preview_sampler, 20)

@@ -30,7 +30,7 @@ from tests.benchmarks.window import pan
 from trainer.config import PRESETS
 from trainer.drawing import Request, draw
 from trainer.runs import Run
-from trainer.training import Step, train
+from trainer.training.loop import Step, train
 
 SETTLING = 100
 SMALL = PRESETS["modern"].with_changes(

@@ -21,9 +21,9 @@ from assets import ASSETS
 from tests.benchmarks._peers import BATCH, Course
 from trainer.data import load
 from trainer.drawing import Request, draw
-from trainer.learner import fast_precision
 from trainer.metrics import fid
 from trainer.runs import Run
+from trainer.training.learner import fast_precision
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ WINDOW = """
 import json, sys, time
 from PySide6.QtWidgets import QApplication
 from diffviz.__main__ import main
-from diffviz.window import MainWindow
+from diffviz.shell.window import MainWindow
 
 def watch(*_):
     app = QApplication.instance()

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks._peers import BATCH, Course, DiffViz, Library, SmallDiffusion
-from trainer.learner import fast_precision
+from trainer.training.learner import fast_precision
 
 
 def main() -> int:

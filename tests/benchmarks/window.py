@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks._window import live, open_window, percentile
 
 if TYPE_CHECKING:
-    from diffviz.window import MainWindow
+    from diffviz.shell.window import MainWindow
 
 ROOT = Path(__file__).parents[2]
 HEADLESS = """
@@ -27,7 +27,7 @@ import sys, time, tempfile
 from pathlib import Path
 from trainer.config import PRESETS
 from trainer.runs import Run
-from trainer.training import Step, train
+from trainer.training.loop import Step, train
 config = PRESETS["modern"]
 run = Run.create(Path(tempfile.mkdtemp()) / "run", config)
 begun = seen = None

@@ -1,7 +1,7 @@
 """Every figure and table of the report, from runs: PNG, SVG and one HTML page.
 
 Each figure is a generator that yields the share it has done and returns a Figure; `figures` runs
-them all and yields what happens. What takes long is in trainer.measures, and cached there.
+them all and yields what happens. What takes long is in trainer.runs.measures, and cached there.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ from pathlib import Path
 import torch
 
 from assets import ASSETS
-from trainer.cards import cards
 from trainer.data import ImageSet, load
 from trainer.figures import curves, pictures, schema, theory
 from trainer.figures.draw import Figure
 from trainer.figures.page import page
 from trainer.figures.tables import comparison, terminal
-from trainer.learner import machine
-from trainer.measures import measure_likelihood, measure_samples, measures, own_sampler
 from trainer.problems import Problem, file_problems, write_file
 from trainer.runs import Run
+from trainer.runs.cards import cards
+from trainer.runs.measures import measure_likelihood, measure_samples, measures, own_sampler
+from trainer.training.learner import machine
 
 NUMBERS = tuple(str(k) for k in range(1, 12))
 FIRST_DDPM = ("report-ddpm", "report-ddpm-mended", "modern", "modern-conditional")

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from trainer.figures.draw import COLOURS, FAINT, Figure, finish, plain_log, sheet
-from trainer.measures import measures
 from trainer.problems import Problem
 from trainer.runs import Run
+from trainer.runs.measures import measures
 
 
 def by_epoch(run: Run, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

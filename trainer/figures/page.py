@@ -7,10 +7,10 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from trainer.cards import describe, duration
 from trainer.figures.draw import Figure
 from trainer.figures.tables import Table
-from trainer.measures import Measure
+from trainer.runs.cards import describe, duration
+from trainer.runs.measures import Measure
 
 TEMPLATE = """<!doctype html>
 <html lang="en">

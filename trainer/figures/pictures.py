@@ -11,10 +11,10 @@ from trainer.data import ImageSet
 from trainer.denoiser import Denoiser
 from trainer.figures.draw import COLOURS, Figure, finish, sheet, show, small, strip_height
 from trainer.images import to_bytes, to_signed
-from trainer.measures import checkpoint_facts, own_sampler
 from trainer.problems import Problem
 from trainer.processes import DDPM, Process
 from trainer.runs import Run
+from trainer.runs.measures import checkpoint_facts, own_sampler
 from trainer.samplers import Frame, noise_path, sample
 
 COLUMNS = 11

@@ -11,7 +11,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor, nn
 
 from trainer.figures.draw import COLOURS, INK, WIDTH, Figure, finish, sheet
-from trainer.runs import Run, make_network
+from trainer.networks import make_network
+from trainer.runs import Run
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.cards import duration
 from trainer.data import ImageSet
 from trainer.figures.draw import small
 from trainer.figures.theory import ENDS, end_of
+from trainer.runs.cards import duration
 
 # What the report itself says of its two systems: name, training, images seen, FID of
 # 1,024 samples, and how long these took to draw.

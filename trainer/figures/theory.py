@@ -7,13 +7,13 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from trainer.data import ImageSet
+from trainer.exact import Mixture, MixtureModel
 from trainer.figures.draw import COLOURS, INK, Sheet, finish, sheet, show, small
 from trainer.figures.pictures import Drawing, a_nine, pictures
 from trainer.images import to_signed
 from trainer.likelihood import prior_nats
 from trainer.processes import DDPM, VPSDE, Process, zero_terminal_snr_linear
 from trainer.samplers import noise_path, sample
-from trainer.toys import Mixture, MixtureModel
 
 STEPS = 500
 PATHS = 4

@@ -1,0 +1,405 @@
+"""Two dimensions: particles, score and density of a toy, and a small network that learns it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from diffviz.jobs import Job
+from diffviz.shell.session import Session
+from diffviz.views import Panel
+from diffviz.views import toys as work_toys
+from diffviz.widgets.curve import CurvePlot
+from diffviz.widgets.field import FieldPlot
+from diffviz.widgets.formula import Formula
+from diffviz.widgets.themed import picture
+from diffviz.widgets.timeline import Timeline
+
+HAND = "drawn by hand"
+SHAPES = (
+    "two moons", "swiss roll", "checkerboard", "rings", "spiral", "eight Gaussians",
+    "three Gaussians", HAND,
+)  # fmt: skip
+VIEWS: dict[str, tuple[str, bool]] = {
+    "Forward SDE": ("forward", False),
+    "Reverse SDE, exact score": ("reverse", False),
+    "Probability-flow ODE, exact score": ("flow", False),
+    "Reverse SDE, learnt score": ("reverse", True),
+    "Probability-flow ODE, learnt score": ("flow", True),
+}
+TRAILS = 30  # particles that draw a trail
+TRAIL_FRAMES = 12
+FILM_FRAMES = 26
+
+
+class PlanePanel(Panel):
+    """Two views of one distribution at the slider's t; both samplers start at the same noise."""
+
+    title = "Plane 2-D"
+    timeline: Timeline
+    explanation = (
+        "<h3>Particles in the plane</h3>"
+        "<p>Blue bands are the density p<sub>t</sub>(x), dots are samples on their way from noise "
+        "(slider at the left) to data (right), arrows are the <b>score</b> ∇log p<sub>t</sub>(x), "
+        "times σ(t). Choose above each view which process it shows. Reverse SDE and ODE start at "
+        "the same noise: the SDE's dots jitter, the ODE's glide, and both end as the data.</p>"
+        "<p>The exact score is that of the points the shape is made of, each blurred to a small "
+        "Gaussian. <b>Train</b> lets a small network learn it from samples alone, by guessing "
+        "noise; compare its arrows with the exact ones.</p>"
+        "<p>Press <b>Draw</b> and draw a distribution of your own with the mouse.</p>"
+    )
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.job: Job | None = None
+        self.learner: Job | None = None
+        self.field: work_toys.Field | None = None
+        self.learnt: work_toys.LearntField | None = None
+        self.paths: dict[tuple[str, bool], np.ndarray] = {}
+        self.strokes: list[np.ndarray] = []
+        reach = work_toys.REACH[2]
+        self.plots = [FieldPlot(reach, f"{side}FieldPlot", f"{side} view") for side in
+                      ("left", "right")]  # fmt: skip
+        self.views = [QComboBox(objectName=f"{side}ViewCombo") for side in ("left", "right")]
+        self.timeline = Timeline()
+        self.timeline.set_count(work_toys.FRAMES)
+        self.timeline.set_fraction(0.7)
+        self.loss = CurvePlot(
+            "Network's loss", "", "step", "toyLossPlot", smooth=True,
+            placeholder="Press Train: a small network\nlearns the score in seconds.",
+        )  # fmt: skip
+        self.loss.setFixedSize(250, 135)
+        self.facts = QLabel(objectName="planeFacts", wordWrap=True)
+        self.formula = Formula(
+            "Every dot follows its own arrow; the network learns the arrows from noised samples.",
+            [
+                ("s_θ(x, t) = −ε_θ(x, t) / σ(t) ≈ ∇_x log p_t(x)", "Song et al. 2021, eq. 7"),
+                (
+                    "min_θ E ‖v − v_θ(α x_0 + σ ε, t)‖^2,  v = α ε − σ x_0",
+                    "Salimans and Ho 2022",
+                ),
+            ],
+            "planeFormula",
+        )  # fmt: skip
+
+        grid = QGridLayout()
+        for column, (view, plot) in enumerate(zip(self.views, self.plots, strict=True)):
+            view.addItems(list(VIEWS))
+            view.setCurrentIndex(1 + column)
+            view.setAccessibleName(plot.accessibleName())
+            view.setToolTip("What this view shows")
+            grid.addWidget(view, 0, column)
+            grid.addWidget(plot, 1, column)
+            view.currentIndexChanged.connect(self.show_time)
+            plot.stroke_drawn.connect(self._add_stroke)
+        grid.setRowStretch(1, 1)
+        words = QVBoxLayout()
+        words.addWidget(self.timeline)
+        words.addWidget(self.facts)
+        words.addWidget(self.formula)
+        words.addStretch(1)
+        below = QHBoxLayout()
+        below.addLayout(words, 1)
+        controls, training = self._make_controls()
+        network = QVBoxLayout()
+        network.addLayout(training)
+        network.addWidget(self.loss)
+        below.addLayout(network)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(9, 6, 9, 6)
+        layout.addLayout(controls)
+        layout.addLayout(grid, 1)
+        layout.addLayout(below)
+
+        self.timeline.position_changed.connect(self.show_time)
+        self.show_time()
+
+    def _make_controls(self) -> tuple[QHBoxLayout, QHBoxLayout]:
+        """What is on view, and the buttons of training."""
+
+        self.shape = QComboBox(objectName="shapeCombo")
+        self.shape.addItems(SHAPES)
+        self.process = QComboBox(objectName="planeProcessCombo")
+        self.process.addItems(list(work_toys.PROCESS_CHOICES))
+        for combo in (self.shape, self.process):
+            combo.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            combo.setMinimumContentsLength(12)
+        self.draw = QPushButton("Draw", objectName="drawButton", checkable=True)
+        self.clear = QPushButton("Clear", objectName="clearButton")
+        self.clear.setVisible(False)
+        self.seed = QSpinBox(objectName="planeSeedSpin", maximum=9999, prefix="seed ")
+        self.arrows = QCheckBox("Score", objectName="scoreCheck", checked=True)
+        self.trails = QCheckBox("Trails", objectName="trailsCheck", checked=True)
+        self.train_button = QPushButton("Train a network", objectName="toyTrainButton")
+        self.train_button.setProperty("primary", True)
+        self.stop_button = QPushButton("Stop", objectName="toyStopButton", enabled=False)
+        self.busy = QLabel(objectName="planeBusy")
+        row, training = QHBoxLayout(), QHBoxLayout()
+        for widget, name, tip in (
+            (self.shape, "Distribution", "The data distribution"),
+            (self.draw, "Draw", "Draw a distribution with the mouse, in either view"),
+            (self.clear, "Clear the drawing", "Begin the drawing anew"),
+            (self.process, "Process", "How noise is added over time"),
+            (self.seed, "Seed", "The randomness of shape, noise and network"),
+            (self.arrows, "Show the score", "Arrows of the score times σ(t)"),
+            (self.trails, "Show trails", "Where some of the dots have come from"),
+            (self.train_button, "Train a network", "Train a small network on this distribution"),
+            (self.stop_button, "Stop training", "Give up the training under way"),
+        ):
+            widget.setAccessibleName(name)
+            widget.setToolTip(tip)
+            (training if widget in (self.train_button, self.stop_button) else row).addWidget(widget)
+        row.addStretch(1)
+        row.addWidget(self.busy)
+        self.shape.currentTextChanged.connect(self._shape_chosen)
+        self.process.currentIndexChanged.connect(self.compute)
+        self.seed.valueChanged.connect(self.compute)
+        self.draw.toggled.connect(self._set_drawing)
+        self.clear.clicked.connect(self._clear_strokes)
+        self.arrows.toggled.connect(self.show_time)
+        self.trails.toggled.connect(self.show_time)
+        self.train_button.clicked.connect(self.train)
+        self.stop_button.clicked.connect(self.stop_learning)
+        return row, training
+
+    def request(self) -> work_toys.PlaneRequest:
+        """What the controls ask for."""
+        name, parameters = work_toys.PROCESS_CHOICES[self.process.currentText()]
+        by_hand = self.shape.currentText() == HAND
+        return work_toys.PlaneRequest(
+            self.shape.currentText(),
+            name,
+            parameters,
+            self.seed.value(),
+            strokes=tuple(self.strokes) if by_hand else (),
+        )
+
+    def compute(self) -> None:
+        """Work out everything anew; training under way, and what it learnt, is given up."""
+        self.stop_learning()
+        self.drop(self.job)
+        self.job = None
+        self.field, self.learnt, self.paths = None, None, {}
+        self.loss.clear()
+        drawn = self.shape.currentText() != HAND or bool(self.strokes)
+        if drawn and self.isVisible():  # else showEvent will ask
+            self.job = self.begin(
+                partial(work_toys.plane, self.request()), self._take, self._say_busy
+            )
+        self._say_busy()
+        self.show_time()
+
+    def train(self) -> None:
+        """Train a network on the distribution on view; its score shows in the right view."""
+        if self.shape.currentText() == HAND and not self.strokes:
+            self.session.problem.emit("Nothing is drawn yet: draw with the mouse held down.")
+            return
+        self.draw.setChecked(False)
+        self.learnt = None
+        for kind in ("reverse", "flow"):
+            self.paths.pop((kind, True), None)
+        self.loss.clear()
+        kind = VIEWS[self.views[0].currentText()][0]
+        learnt = {"flow": "Probability-flow ODE, learnt score"}
+        self.views[1].setCurrentText(learnt.get(kind, "Reverse SDE, learnt score"))
+        self.learner = self.begin(
+            partial(work_toys.learn, self.request()), self._take, self._say_busy
+        )
+        self._say_busy()
+        self.show_time()
+
+    def stop_learning(self) -> None:
+        """Give up the training under way; the score it has learnt stays on view."""
+        self.drop(self.learner)
+        self.learner = None
+        self._say_busy()
+
+    def time(self) -> float:
+        """The slider's t: 1 at its left end, 0 at its right."""
+        return 1 - self.timeline.fraction()
+
+    def set_time(self, t: float) -> None:
+        self.timeline.set_fraction(1 - t)
+
+    def moment(self) -> int:
+        """The index of the frame nearest to the slider's t."""
+        return round(self.time() * (work_toys.FRAMES - 1))
+
+    def show_time(self) -> None:
+        """Put the frames at the slider's t into both views."""
+        k = self.moment()
+        self.timeline.set_caption(f"t = {self.time():.2f}")
+        for view, plot in zip(self.views, self.plots, strict=True):
+            part, learnt = VIEWS[view.currentText()]
+            plot.show_heat(None if self.field is None else self.field.heat[k])
+            field: work_toys.Field | work_toys.LearntField | None
+            field = self.learnt if learnt else self.field
+            if field is not None and self.arrows.isChecked():
+                plot.show_field(field.arrow_axis, field.arrows[k])
+            else:
+                plot.show_field(np.zeros(0), np.zeros((0, 0, 2)))
+            film = self.paths.get((part, learnt))
+            if film is None:
+                plot.show_particles(part, None, np.zeros((0, 0, 2)))
+            else:
+                plot.show_particles(part, film[k], self._trails(part, film, k))
+            plot.show_note(self._note(learnt, film))
+        self.facts.setText(self._facts(k))
+
+    def _trails(self, part: str, film: np.ndarray, k: int) -> np.ndarray:
+        """The last frames of some particles before frame k, (F, n, 2)."""
+        if not self.trails.isChecked():
+            return film[:0, :0]
+        first = max(0, k - TRAIL_FRAMES) if part == "forward" else k
+        last = k if part == "forward" else min(len(film) - 1, k + TRAIL_FRAMES)
+        return film[first : last + 1, :TRAILS]
+
+    def _note(self, learnt: bool, film: np.ndarray | None) -> str:
+        if self.draw.isChecked() and not self.strokes:
+            return "Draw here with the mouse held down."
+        if self.shape.currentText() == HAND and not self.strokes:
+            return "Press Draw to draw a distribution."
+        if learnt and film is None and self.learnt is None:
+            return "Press Train: no network has learnt this yet."
+        return ""
+
+    def score_error(self, k: int) -> float | None:
+        """How far the learnt score is off at frame k: sqrt(E |s_θ - s|² / E |s|²) under p_t.
+
+        E is taken over the grid of arrows.
+        """
+        if self.field is None or self.learnt is None:
+            return None
+        reach, side = work_toys.REACH[2], self.field.heat.shape[1]
+        near = np.round((self.field.arrow_axis + reach) / (2 * reach) * (side - 1)).astype(int)
+        density = (self.field.heat[k][np.ix_(near, near)].astype(float) / 255) ** 2
+        exact, learnt = self.field.arrows[k], self.learnt.arrows[k]
+        off = (density * ((learnt - exact) ** 2).sum(-1)).sum()
+        return float(np.sqrt(off / max((density * (exact**2).sum(-1)).sum(), 1e-12)))
+
+    def _facts(self, k: int) -> str:
+        error = self.score_error(k)
+        if error is None:
+            return "Both samplers start at the same noise, at the slider's left end (t = 1)."
+        return f"At t = {self.time():.2f} the learnt score is off by {error:.0%} (rms, under pₜ)."
+
+    def _take(self, events: list[Any]) -> None:
+        steps: list[work_toys.Learning] = []
+        for event in events:
+            if isinstance(event, work_toys.Learning):
+                steps.append(event)
+            elif isinstance(event, work_toys.LearntField):
+                self.learnt = event
+            elif isinstance(event, work_toys.Field):
+                self.field = event
+            elif isinstance(event, work_toys.Paths):
+                self.paths[event.kind, event.learnt] = event.places
+            else:
+                continue
+        for event in steps:
+            first = event.step - len(event.losses) + 1
+            self.loss.append(np.arange(first, event.step + 1), event.losses)
+        if steps:
+            self.busy.setText(f"step {steps[-1].step} of {steps[-1].steps}")
+        if any(not isinstance(e, work_toys.Progress | work_toys.Learning) for e in events):
+            self.show_time()
+
+    def _say_busy(self) -> None:
+        learning = self.learner in self.jobs
+        self.busy.setText("computing…" if learning or self.job in self.jobs else "")
+        self.stop_button.setEnabled(learning)
+        self.train_button.setEnabled(not learning)
+
+    def _shape_chosen(self) -> None:
+        by_hand = self.shape.currentText() == HAND
+        self.clear.setVisible(by_hand)
+        if not by_hand:
+            self.draw.setChecked(False)
+        elif not self.strokes:
+            self.draw.setChecked(True)
+        self.compute()
+
+    def _set_drawing(self, on: bool) -> None:
+        if on:
+            self.shape.setCurrentText(HAND)
+            self.timeline.pause()
+            self.set_time(0.0)
+        for plot in self.plots:
+            plot.set_drawing(on)
+        self.show_time()
+
+    def _add_stroke(self, stroke: np.ndarray) -> None:
+        reach = work_toys.REACH[2]
+        self.strokes.append(stroke.clip(-reach, reach))
+        self.compute()
+
+    def _clear_strokes(self) -> None:
+        self.strokes = []
+        self.draw.setChecked(True)
+        self.compute()
+
+    def showEvent(self, event) -> None:
+        super().showEvent(event)
+        if self.field is None and self.job not in self.jobs:
+            self.compute()
+
+    def grid(self) -> np.ndarray | None:
+        return None if self.field is None else picture(self)
+
+    def animation(self) -> list[np.ndarray]:
+        """Both views from noise to data."""
+        if self.field is None:
+            return []
+        before, frames = self.timeline.fraction(), []
+        for fraction in np.linspace(0, 1, FILM_FRAMES):
+            self.timeline.set_fraction(float(fraction))
+            both = [picture(plot)[0] for plot in self.plots]
+            height = min(len(one) for one in both)
+            frames.append(np.concatenate([one[:height] for one in both], 1)[None])
+        self.timeline.set_fraction(before)
+        return frames
+
+    def curves(self) -> dict[str, np.ndarray]:
+        steps, losses = self.loss.points()
+        return {"toy loss": np.column_stack([steps, losses])} if len(steps) else {}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape.currentText(),
+            "process": self.process.currentText(),
+            "seed": self.seed.value(),
+            "views": [view.currentText() for view in self.views],
+            "strokes": [np.round(stroke, 3).tolist() for stroke in self.strokes],
+            "t": self.time(),
+        }
+
+    def prepare(self, settings: dict[str, Any]) -> None:
+        try:
+            strokes = [
+                np.array(stroke, np.float32).reshape(-1, 2) for stroke in settings["strokes"]
+            ]
+            seed, t = int(settings["seed"]), float(settings["t"])
+        except (KeyError, TypeError, ValueError):
+            return
+        self.strokes = [stroke for stroke in strokes if np.isfinite(stroke).all()]
+        self.seed.setValue(seed)
+        self.process.setCurrentText(str(settings.get("process", "")))
+        self.shape.setCurrentText(str(settings.get("shape", "")))
+        for view, text in zip(self.views, settings.get("views", []), strict=False):
+            view.setCurrentText(str(text))
+        self.draw.setChecked(False)
+        self.set_time(t)
+        self.compute()

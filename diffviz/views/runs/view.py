@@ -1,0 +1,441 @@
+"""The runs panel: past and present trainings side by side, their curves and their checkpoints."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QInputDialog,
+    QLabel,
+    QMenu,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QSplitter,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from diffviz.views.runs import work as work_runs
+from diffviz.jobs import Job
+from diffviz.views import Panel
+from diffviz.shell.session import Session, row_of
+from diffviz.widgets.curves import CurvesPlot
+from diffviz.widgets.formula import Formula
+from diffviz.widgets.mosaic import Mosaic
+
+COLUMNS = ("Run", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
+MEASURES = {"loss": ("Loss", "loss"), "bpd": ("Bits/dim, held-out (bound)", "bits/dim")}
+MEASURABLE = {
+    "FID of 256 samples": ("fid", 256),
+    "FID of 1,024 samples": ("fid", 1024),
+    "Exact bits/dim of 8 test images": ("likelihood", 8),
+    "Exact bits/dim of 64 test images": ("likelihood", 64),
+}
+STAGES = 3
+STAGE_IMAGES = 16
+
+
+class RunsPanel(Panel):
+    """Lists runs; the ticked ones' curves lie over each other and are followed live."""
+
+    title = "Runs"
+    explanation = (
+        "<h3>Trainings side by side</h3>"
+        "<p>The <b>loss</b> is the mean squared error of what the network predicts, "
+        "E‖ε − ε<sub>θ</sub>(x<sub>t</sub>, t)‖² or its like for x<sub>0</sub> and v: compare it "
+        "only between runs that predict the same. <b>Bits/dim</b> bounds the cost of storing a "
+        "held-out image with the model, −log₂ p(x)/D: lower is better, for all kinds alike.</p>"
+        "<p>Diamonds are checkpoints: click one to see what it draws. Below, three stages of one "
+        "training draw from the same noise (the report's figure 6).</p>"
+    )
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.following: Job | None = None
+        self.drawing: Job | None = None
+        self.measuring: Job | None = None
+        self.curves_of: dict[Path, dict[str, np.ndarray]] = {}
+        self.by_time: dict[Path, np.ndarray] = {}
+        self.steps_of: dict[Path, tuple[int, ...]] = {}
+        self.ticked: set[Path] = set()
+        self.wanted: set[str] = set()  # names of runs to tick once they are listed
+        self._refresh = QTimer(self, interval=3000)
+        self._refresh.timeout.connect(session.refresh_runs)
+
+        self.table = QTableWidget(0, len(COLUMNS), objectName="runsTable")
+        self.table.setAccessibleName("Runs")
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setAlternatingRowColors(True)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.measure = QComboBox(objectName="measureCombo")
+        for key, (text, _) in MEASURES.items():
+            self.measure.addItem(text, key)
+        self.log = QCheckBox("Log scale", objectName="runsLogCheck")
+        self.plot = CurvesPlot(
+            "Loss", "loss", "step", "runsPlot", "Tick runs in the list to see their curves."
+        )
+        self.time_plot = CurvesPlot(
+            "Where in time the model errs", "loss", "t", "timeLossPlot",
+            "The loss over t is measured at each evaluation of a training.",
+        )  # fmt: skip
+        self.card = QPlainTextEdit(objectName="cardText", readOnly=True)
+        self.card.setAccessibleName("The selected run's card")
+        self.card.setPlaceholderText("Select a run to read its card.")
+        self.carding: Job | None = None
+        self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
+        self.stage_views = [
+            Mosaic("What a checkpoint draws appears here: select a run, press Draw stages.")
+            for _ in range(STAGES)
+        ]
+        self.stage_titles = [QLabel() for _ in range(STAGES)]
+        for k, (view, words) in enumerate(zip(self.stage_views, self.stage_titles, strict=True)):
+            view.setObjectName(f"stage{k}View")
+            view.setAccessibleName(f"Stage {k + 1}")
+            words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._build()
+        self.table.itemChanged.connect(self._tick)
+        self.table.itemSelectionChanged.connect(self._select)
+        self.measure.currentIndexChanged.connect(self._replot)
+        self.log.toggled.connect(lambda on: self.plot.set_log(False, on))
+        self.plot.markClicked.connect(self.draw_checkpoint)
+        session.runsChanged.connect(self._list)
+        self._list()
+        self._select()
+
+    def _build(self) -> None:
+        self.buttons: dict[str, QPushButton] = {}
+        actions = QHBoxLayout()
+        for key, text, tip, slot in (
+            ("draw", "Draw stages", "Draw from early, middle and late checkpoints, the same noise",
+             self.draw_stages),
+            ("use", "Use", "Let the trajectories' row of this kind of process draw from it",
+             self.use),
+            ("resume", "Resume", "Go on with this training where it was stopped",
+             self.resume),
+            ("rename", "Rename…", "Give the run's folder another name", self.rename),
+            ("delete", "Delete…", "Delete the run's folder for good", self.delete),
+        ):  # fmt: skip
+            button = QPushButton(text, objectName=f"{key}RunButton", toolTip=tip)
+            button.clicked.connect(slot)
+            self.buttons[key] = button
+            actions.addWidget(button)
+        self.measure_button = QPushButton("Measure", objectName="measureRunButton")
+        self.measure_button.setToolTip("Measure the newest checkpoint; its card keeps the result")
+        menu = QMenu(self.measure_button)
+        for text, (kind, count) in MEASURABLE.items():
+            menu.addAction(text, partial(self.measure_run, kind, count))
+        self.measure_button.setMenu(menu)
+        actions.insertWidget(1, self.measure_button)
+        self.measured = QProgressBar(objectName="measureProgress", maximum=100, visible=False)
+        self.measured.setFixedWidth(90)
+        self.stop_button = QPushButton("Stop", objectName="stopMeasuringButton", visible=False)
+        self.stop_button.clicked.connect(self.stop_measuring)
+        actions.addWidget(self.measured)
+        actions.addWidget(self.stop_button)
+        actions.addStretch(1)
+        actions.addWidget(self.log)
+        actions.addWidget(self.measure)
+        upper = QSplitter(Qt.Orientation.Horizontal)
+        plots = QSplitter(Qt.Orientation.Vertical)
+        plots.addWidget(self.plot)
+        plots.addWidget(self.time_plot)
+        plots.setSizes([230, 150])
+        listing = QSplitter(Qt.Orientation.Vertical)
+        listing.addWidget(self.table)
+        listing.addWidget(self.card)
+        listing.setSizes([200, 180])
+        upper.addWidget(listing)
+        upper.addWidget(plots)
+        upper.setSizes([460, 420])
+        upper.setChildrenCollapsible(False)
+        grid = QGridLayout()
+        for k in range(STAGES):
+            grid.addWidget(self.stage_titles[k], 0, k)
+            grid.addWidget(self.stage_views[k], 1, k)
+        grid.setRowStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(9, 6, 9, 6)
+        layout.addWidget(upper, 3)
+        layout.addLayout(actions)
+        layout.addLayout(grid, 2)
+        layout.addWidget(
+            Formula(
+                "Loss compares runs that predict the same thing; bits/dim compares all.",
+                [("L = E ‖y − y_θ(x_t, t)‖^2,   bits/dim ≤ −(ELBO) / (D log 2)",
+                  "Ho et al. 2020, eq. 14; Kingma et al. 2021")],
+                "runsFormula",
+            )
+        )  # fmt: skip
+
+    def selected(self) -> Path | None:
+        """The folder of the run that is selected in the list."""
+        rows = self.table.selectionModel().selectedRows()
+        if not rows:
+            return None
+        return self.table.item(rows[0].row(), 0).data(Qt.ItemDataRole.UserRole)
+
+    def showEvent(self, event) -> None:
+        super().showEvent(event)
+        self._refresh.start()
+        self.session.refresh_runs()
+        self._follow()
+
+    def hideEvent(self, event) -> None:
+        super().hideEvent(event)
+        self._refresh.stop()
+
+    def _list(self) -> None:
+        chosen = self.selected()
+        wanted = {run.folder for run in self.session.runs if run.name in self.wanted}
+        self.wanted -= {folder.name for folder in wanted}
+        self.ticked |= wanted
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(self.session.runs))
+        for r, run in enumerate(self.session.runs):
+            texts = (
+                run.name + (" (shipped)" if run.shipped else ""),
+                f"{run.epoch} of {run.config.epochs}",
+                "" if run.loss is None else f"{run.loss:.4f}",
+                "" if run.bits_per_dim is None else f"{run.bits_per_dim:.3f}",
+                "" if run.fid is None else f"{run.fid:.2f}",
+                f"{len(run.checkpoints)}",
+            )
+            tips = {
+                1: f"{run.step:,} optimiser steps",
+                4: f"Of {run.fid_samples:,} samples" if run.fid is not None else
+                "Not measured: python -m trainer figures --runs does",
+                5: "Checkpoints that are kept",
+            }  # fmt: skip
+            for c, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                if c == 0:
+                    item.setData(Qt.ItemDataRole.UserRole, run.folder)
+                    on = run.folder in self.ticked
+                    item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+                    item.setToolTip(f"Preset {run.config.preset}, in {run.folder}")
+                else:
+                    item.setToolTip(tips.get(c, ""))
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+                self.table.setItem(r, c, item)
+            if run.folder == chosen:
+                self.table.selectRow(r)
+        self.table.blockSignals(False)
+        there = {run.folder for run in self.session.runs}
+        if wanted or self.ticked - there:
+            self.ticked &= there
+            self._follow()
+            self._replot()
+        self._select()
+
+    def _tick(self, item: QTableWidgetItem) -> None:
+        folder = item.data(Qt.ItemDataRole.UserRole)
+        if folder is None:
+            return
+        on = item.checkState() == Qt.CheckState.Checked
+        (self.ticked.add if on else self.ticked.discard)(folder)
+        self._follow()
+        self._replot()
+
+    def tick(self, folder: Path, on: bool = True) -> None:
+        """Lay that run's curves over the others, or take them away."""
+        for r in range(self.table.rowCount()):
+            item = self.table.item(r, 0)
+            if item.data(Qt.ItemDataRole.UserRole) == folder:
+                item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+
+    def _follow(self) -> None:
+        """Read the ticked runs from now on, and no others."""
+        self.drop(self.following)
+        self.curves_of, self.by_time = {}, {}
+        if not self.ticked:
+            self.following = None
+            return
+        folders = tuple(sorted(self.ticked))
+        self.following = self.begin(partial(work_runs.follow, folders), self._take)
+
+    def _take(self, events: list[Any]) -> None:
+        grown = [event for event in events if event is not None]
+        for event in grown:
+            nothing = {"steps": np.array([]), "losses": np.array([]),
+                       "bound_steps": np.array([]), "bounds": np.array([])}  # fmt: skip
+            held = nothing if event.anew else self.curves_of.get(event.folder, nothing)
+            self.curves_of[event.folder] = {
+                key: np.concatenate([values, getattr(event, key)]) for key, values in held.items()
+            }
+            self.steps_of[event.folder] = event.checkpoints
+            if event.by_time is not None:
+                self.by_time[event.folder] = event.by_time
+        if grown:
+            self._replot()
+
+    def _replot(self) -> None:
+        key = self.measure.currentData()
+        self.plot.set_labels(*MEASURES[key])
+        shown = [folder for folder in sorted(self.ticked) if folder in self.curves_of]
+        for plot, folders in ((self.plot, shown), (self.time_plot, sorted(self.by_time))):
+            for name in plot.names():
+                if name not in {folder.name for folder in folders}:
+                    plot.remove(name)
+        for folder in shown:
+            held = self.curves_of[folder]
+            if key == "loss":
+                xs, ys = work_runs.averaged(held["steps"], held["losses"])
+            else:
+                xs, ys = held["bound_steps"], held["bounds"]
+            self.plot.set_curve(folder.name, xs, ys)
+            self.plot.set_marks(folder.name, np.array(self.steps_of.get(folder, ())))
+        for folder, losses in self.by_time.items():
+            centres = (np.arange(len(losses)) + 0.5) / len(losses)
+            self.time_plot.set_curve(folder.name, centres, losses)
+
+    def _select(self) -> None:
+        folder = self.selected()
+        run = next((run for run in self.session.runs if run.folder == folder), None)
+        for key, button in self.buttons.items():
+            own = run is not None and not run.shipped
+            able = run is not None and bool(run.checkpoints)
+            resumable = run is not None and run.resumable and run.epoch < run.config.epochs
+            enabled = {"rename": own, "delete": own, "resume": resumable}
+            button.setEnabled(enabled.get(key, able))
+        self.measure_button.setEnabled(run is not None and bool(run.checkpoints))
+        checkpoints = 0 if run is None else len(run.checkpoints)
+        if self.carded != (folder, checkpoints):
+            self.carded = folder, checkpoints
+            self.drop(self.carding)
+            self.card.clear()
+            if folder is not None and checkpoints:
+                make = partial(work_runs.card_of, folder)
+                self.carding = self.begin(make, lambda texts: self.card.setPlainText(texts[-1]))
+
+    def measure_run(self, kind: str, count: int) -> None:
+        """Measure the selected run on a worker; a measuring under way is given up for it."""
+        folder = self.selected()
+        if folder is None:
+            return
+        self.drop(self.measuring)
+        self.measured.setValue(0)
+        self.measuring = self.begin(
+            partial(work_runs.measure, folder, kind, count),
+            lambda shares: self.measured.setValue(round(100 * shares[-1])),
+            self._measured,
+        )
+        self._show_measuring(True)
+
+    def stop_measuring(self) -> None:
+        self.drop(self.measuring)
+
+    def _measured(self) -> None:
+        if self.measuring not in self.jobs:  # else another has taken its place
+            self._show_measuring(False)
+            self.carded = (None, 0)  # the card says more now
+            self._select()
+            self.session.refresh_runs()
+
+    def _show_measuring(self, busy: bool) -> None:
+        self.measured.setVisible(busy)
+        self.stop_button.setVisible(busy)
+
+    def draw_stages(self) -> None:
+        """Draw from evenly spread checkpoints of the selected run, all from the same noise."""
+        folder = self.selected()
+        run = next((run for run in self.session.runs if run.folder == folder), None)
+        if run is not None:
+            self._draw(
+                run.folder, work_runs.spread(tuple(int(p.stem) for p in run.checkpoints), STAGES)
+            )
+
+    def draw_checkpoint(self, name: str, step: float) -> None:
+        """Draw from the checkpoint whose mark was clicked."""
+        folder = next((f for f in self.ticked if f.name == name), None)
+        if folder is not None:
+            self._draw(folder, (round(step),))
+
+    def _draw(self, folder: Path, steps: tuple[int, ...]) -> None:
+        self.drop(self.drawing)
+        for view, words in zip(self.stage_views, self.stage_titles, strict=True):
+            view.show_images(None)
+            words.clear()
+        for k, step in enumerate(steps):
+            self.stage_titles[k].setText(f"{folder.name}, step {step:,}: drawing…")
+        make = partial(work_runs.stages, folder, steps, STAGE_IMAGES, 0)
+        self.drawing = self.begin(make, partial(self._show_stages, steps))
+
+    def _show_stages(self, steps: tuple[int, ...], events: list[Any]) -> None:
+        for stage in events:
+            if stage is not None:
+                k = steps.index(stage.step)
+                self.stage_views[k].show_images(stage.images)
+                self.stage_titles[k].setText(f"{stage.folder.name}, step {stage.step:,}")
+
+    def use(self) -> None:
+        """Let the trajectories draw from the selected run."""
+        run = next((run for run in self.session.runs if run.folder == self.selected()), None)
+        if run is not None:
+            row = row_of(run.config.process)
+            self.session.open_model(row, run.folder)
+            self.session.message.emit(f"{run.name} is the {row.upper()} row's model now.")
+
+    def resume(self) -> None:
+        """Let the training panel go on with the selected run."""
+        folder = self.selected()
+        if folder is not None:
+            self.session.resumeAsked.emit(folder)
+
+    def rename(self) -> None:
+        folder = self.selected()
+        if folder is None:
+            return
+        name, yes = QInputDialog.getText(self, "Rename run", "New name:", text=folder.name)
+        if yes and name != folder.name:
+            self._tidy(partial(work_runs.rename, folder, name))
+
+    def delete(self) -> None:
+        folder = self.selected()
+        if folder is None:
+            return
+        answer = QMessageBox.question(
+            self, "Delete run", f"Delete {folder.name} with all its checkpoints for good?"
+        )
+        if answer == QMessageBox.StandardButton.Yes:
+            self._tidy(partial(work_runs.delete, folder))
+
+    def _tidy(self, make: Callable[[], Iterator[Path]]) -> None:
+        self.begin(make, lambda _: None, self.session.refresh_runs)
+
+    def curves(self) -> dict[str, np.ndarray]:
+        return {name: np.column_stack(self.plot.points(name)) for name in self.plot.names()}
+
+    def grid(self) -> np.ndarray | None:
+        shown = [view.images for view in self.stage_views if view.images is not None]
+        return np.concatenate(shown) if shown else None
+
+    def settings(self) -> dict[str, Any]:
+        return {"ticked": sorted(folder.name for folder in self.ticked)}
+
+    def prepare(self, settings: dict[str, Any]) -> None:
+        self.wanted = {str(name) for name in settings.get("ticked", [])}
+        self._list()
+
+    def shutdown(self) -> None:
+        self._refresh.stop()
+        super().shutdown()

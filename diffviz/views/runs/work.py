@@ -1,0 +1,239 @@
+"""Work of the runs panel: following run folders, drawing from their checkpoints, tidying up."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from trainer.problems import Problem, file_problems
+
+POLL_SECONDS = 0.4
+CHUNK_LINES = 4000
+SMOOTHING = 50  # steps that the overlaid loss averages over
+
+
+def averaged(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of runs of SMOOTHING losses, at their last steps; short curves as they are."""
+    whole = len(losses) // SMOOTHING
+    if whole < 20:
+        return steps, losses
+    kept = losses[: whole * SMOOTHING].reshape(whole, SMOOTHING).mean(axis=1)
+    return steps[SMOOTHING - 1 : whole * SMOOTHING : SMOOTHING], kept
+
+
+def spread(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """At most `count` of the steps, evenly spread, the last among them."""
+    if len(steps) <= count:
+        return steps
+    return tuple(steps[round((k + 1) * len(steps) / count) - 1] for k in range(count))
+
+
+@dataclass(frozen=True)
+class Grown:
+    """New lines of a run's metrics: steps with losses, steps with bits/dim, both ascending.
+
+    `by_time` is the newest loss over t, (n,) over n equal parts of [0, 1], or None. `anew` says
+    that the file was begun anew, so that what came before no longer holds.
+    """
+
+    folder: Path
+    steps: np.ndarray
+    losses: np.ndarray
+    bound_steps: np.ndarray
+    bounds: np.ndarray
+    by_time: np.ndarray | None
+    checkpoints: tuple[int, ...]
+    anew: bool = False
+
+
+@dataclass
+class _Reader:
+    """How far a run's metrics file has been read."""
+
+    folder: Path
+    place: int = 0
+    rest: bytes = field(default=b"", repr=False)
+    checkpoints: tuple[int, ...] = ()
+
+    def read(self) -> Iterator[Grown]:
+        """What was written since the last time, in pieces."""
+        path = self.folder / "metrics.jsonl"
+        checkpoints = tuple(
+            sorted(int(p.stem) for p in (self.folder / "checkpoints").glob("*.safetensors"))
+        )
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = 0
+        anew = size < self.place
+        if anew:
+            self.place, self.rest = 0, b""
+        if size == self.place:
+            if checkpoints != self.checkpoints or anew:
+                self.checkpoints = checkpoints
+                yield self._grown([], anew)
+            return
+        with open(path, "rb") as stream:
+            stream.seek(self.place)
+            content = self.rest + stream.read()
+            self.place = stream.tell()
+        *lines, self.rest = content.split(b"\n")
+        self.checkpoints = checkpoints
+        for first in range(0, len(lines), CHUNK_LINES):
+            yield self._grown(lines[first : first + CHUNK_LINES], anew and first == 0)
+
+    def _grown(self, lines: list[bytes], anew: bool) -> Grown:
+        steps: list[float] = []
+        losses: list[float] = []
+        bound_steps: list[float] = []
+        bounds: list[float] = []
+        by_time = None
+        for line in lines:
+            try:
+                found = json.loads(line)
+                step = float(found["step"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            if isinstance(loss := found.get("loss"), int | float):
+                steps.append(step)
+                losses.append(float(loss))
+            if isinstance(bound := found.get("bpd"), int | float):
+                bound_steps.append(step)
+                bounds.append(float(bound))
+            if isinstance(found.get("loss_by_time"), list):
+                by_time = np.array(found["loss_by_time"], float)
+        return Grown(
+            self.folder, np.array(steps), np.array(losses), np.array(bound_steps),
+            np.array(bounds), by_time, self.checkpoints, anew,
+        )  # fmt: skip
+
+
+def follow(folders: tuple[Path, ...]) -> Iterator[Grown | None]:
+    """Read these runs' metrics, and go on reading what others write; None while nothing comes.
+
+    Never ends by itself: a run may be written by another program or machine at any time.
+    """
+    readers = [_Reader(folder) for folder in folders]
+    while True:
+        for reader in readers:
+            try:
+                yield from reader.read()
+            except OSError:
+                continue  # being replaced just now: the next round reads it
+        time.sleep(POLL_SECONDS)
+        yield None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a checkpoint draws from fixed noise: uint8 (N, H, W) or (N, H, W, 3)."""
+
+    folder: Path
+    step: int
+    images: np.ndarray
+
+
+def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Iterator[Stage | None]:
+    """Draw `count` images from each of these checkpoints of a run, all from the same noise.
+
+    None comes after each sampling step, so that stopping never waits for long.
+    """
+    import torch
+
+    from diffviz.work import pictures
+    from trainer.training.learner import best_device, fast_precision
+    from trainer.runs import Run
+    from trainer.samplers import sample
+
+    run = Run.open(folder)
+    device = best_device()
+    for step in steps:
+        model = run.model(
+            folder / "checkpoints" / f"{step:08d}.safetensors", device, fast_precision(device)
+        )
+        process = model.process
+        generator = torch.Generator().manual_seed(seed)
+        noise = process.prior_std * torch.randn((count, *run.image_shape()), generator=generator)
+        config = run.config
+        frames = sample(
+            model, process, noise.to(device), config.preview_sampler, config.preview_steps,
+            torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+        for frame in frames:
+            last = frame
+            yield None
+        yield Stage(folder, step, pictures(last.x))
+
+
+def card_of(folder: Path) -> Iterator[str]:
+    """The run's card as plain text: what it is, what was measured, how to repeat it."""
+    from trainer.runs.cards import card, card_text
+    from trainer.runs import Run
+
+    yield card_text(card(Run.open(folder)))
+
+
+def measure(folder: Path, kind: str, count: int) -> Iterator[float]:
+    """Measure a run's newest checkpoint, and keep what was found; yields the share done.
+
+    `kind` "fid" takes `count` samples of the run's own sampler, "likelihood" so many test images.
+    """
+    from trainer.data import load
+    from trainer.runs.measures import measure_likelihood, measure_samples, own_sampler
+    from trainer.runs import Run
+    from trainer.training.learner import best_device
+
+    run, device = Run.open(folder), best_device()
+    data = load(run.config.dataset)
+    if kind == "fid":
+        yield from measure_samples(run, data, (count,), *own_sampler(run), device=device)
+    else:
+        yield from measure_likelihood(run, data, count, device=device)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """How far the report's page is, 0…1, on what; `page` when it is written."""
+
+    what: str
+    share: float
+    page: Path | None = None
+
+
+def report(out: Path, shipped: Path, own: Path) -> Iterator[Reported]:
+    """Write the page of the report's figures, from all runs; what is not measured stays out."""
+    from trainer.figures import Finished, Working, figures
+
+    folders = [folder for folder in (shipped, own) if any(folder.glob("*/config.json"))]
+    for event in figures(out, folders, samples=(), likelihood_images=0):
+        if isinstance(event, Working):
+            yield Reported(event.what, event.done / event.total)
+        elif isinstance(event, Finished):
+            yield Reported("The page", 1.0, event.page)
+
+
+def rename(folder: Path, name: str) -> Iterator[Path]:
+    """Give a run's folder another name, beside where it is."""
+    if not name.strip() or any(sign in name for sign in '/\\:*?"<>|') or name.startswith("."):
+        raise Problem(
+            f"'{name}' cannot be a run's name: take letters, digits, spaces, - and _ only."
+        )
+    target = folder.with_name(name.strip())
+    if target.exists():
+        raise Problem(f"There is a run named '{target.name}' already: choose another name.")
+    with file_problems("rename the run", folder):
+        folder.rename(target)
+    yield target
+
+
+def delete(folder: Path) -> Iterator[Path]:
+    """Delete a run's folder, and nothing that is not a run."""
+    if not (folder / "config.json").is_file():
+        raise Problem(f"{folder} is not a run folder: nothing was deleted.")
+    with file_problems("delete the run", folder):
+        shutil.rmtree(folder)
+    yield folder

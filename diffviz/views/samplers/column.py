@@ -1,0 +1,133 @@
+"""One column of the samplers panel: its controls, its images and what was measured of them."""
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+)
+
+from diffviz.controls.model import list_samplers, narrow, sampler_title
+from diffviz.views.samplers.comparison import Comparison
+from diffviz.views.samplers.work import Draw, Drawn
+from diffviz.widgets.mosaic import Mosaic
+
+COLUMN_WIDTH = 186
+
+
+class Column(QFrame):
+    """One sampler with its step count, its images and what was measured of them."""
+
+    changed = Signal()
+    removed = Signal()
+
+    def __init__(self, names: tuple[str, ...], sampler: str, steps: int) -> None:
+        super().__init__()
+        self.setMinimumWidth(COLUMN_WIDTH)
+        self.sampler = narrow(QComboBox(objectName="columnSamplerCombo"), 8)
+        self.sampler.addItem(sampler_title(sampler), sampler)
+        list_samplers(self.sampler, names)
+        self.sampler.setAccessibleName("Sampler")
+        self.sampler.setToolTip("How the model's answers become steps from noise to image")
+        self.steps = QSpinBox(objectName="columnStepsSpin", minimum=1, maximum=1000, value=steps)
+        self.steps.setAccessibleName("Steps")
+        self.steps.setToolTip("Updates from noise to image: fewer are quicker and coarser")
+        self.steps.setKeyboardTracking(False)
+        self.steps.setSuffix(" steps")
+        self.cost = QLabel(objectName="columnCost")
+        self.cost.setTextFormat(Qt.TextFormat.RichText)
+        self.cost.setToolTip("Network evaluations an image; the dot's colour is the plot's")
+        self.remove = QToolButton(objectName="removeColumnButton", text="✕", autoRaise=True)
+        self.remove.setAccessibleName("Remove this column")
+        self.remove.setToolTip("Remove this column")
+        self.view = Mosaic()
+        self.view.setObjectName("columnView")
+        self.facts = QLabel(objectName="columnFacts")
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
+        self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # A label that wraps, or is as wide as its text, would stretch the row of columns.
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.facts.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
+        head = QHBoxLayout()
+        head.setSpacing(4)
+        head.addWidget(self.sampler, 1)
+        head.addWidget(self.remove)
+        under = QHBoxLayout()
+        under.addWidget(self.steps)
+        under.addWidget(self.cost, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.setSpacing(4)
+        layout.addLayout(head)
+        layout.addLayout(under)
+        layout.addWidget(self.view, 1)
+        layout.addWidget(self.facts)
+        self.sampler.currentIndexChanged.connect(self.changed)
+        self.steps.valueChanged.connect(self.changed)
+        self.remove.clicked.connect(self.removed)
+
+    @property
+    def title(self) -> str:
+        steps = self.steps.value()
+        return f"{self.sampler.currentText()}, {steps} step{'s' if steps > 1 else ''}"
+
+    def show_results(
+        self, comparison: Comparison, draw: Draw | None, colour: str, waiting: str
+    ) -> None:
+        """Show what `comparison` has of `draw`, this column's request; `waiting` if nothing."""
+        self.view.setAccessibleName(f"Images of {self.title}")
+        result = None if draw is None else comparison.drawn.get(draw)
+        if draw is not None and result is not None:
+            if self.view.images is not result.images:
+                self.view.show_images(result.images)
+            self.cost.setText(_dotted(colour, f"<b>{result.nfe} NFE</b>"))
+            lines, refused = _facts(comparison, draw, result)
+            self.facts.setText("<br>".join(lines))
+            self.facts.setToolTip("\n".join(refused))
+            return
+        sentence = None if draw is None else comparison.refused.get(("draw", draw))
+        self.view.set_placeholder(sentence or waiting)
+        self.view.show_images(None)
+        self.cost.setText(_dotted(colour, ""))
+        self.facts.clear()
+
+    def show_growing(self, images: np.ndarray, colour: str) -> None:
+        """Show images that are being drawn."""
+        self.view.show_images(images)
+        self.cost.setText(_dotted(colour, "drawing…"))
+        self.facts.clear()
+
+
+def _dotted(colour: str, text: str) -> str:
+    return f"<span style='color:{colour}'>●</span> {text}"
+
+
+def _facts(comparison: Comparison, draw: Draw, result: Drawn) -> tuple[list[str], list[str]]:
+    """What was measured of a draw, in two lines at most, and why something could not be."""
+    lines, refused = [f"{result.seconds:.1f} s"], []
+    reference = comparison.reference
+    if reference is not None:
+        error, why = comparison.error(draw), comparison.refused.get(("draw", reference))
+        if result.random:
+            lines[0] += " · RMS — (adds noise)"
+        elif draw == reference:
+            lines[0] += " · the reference"
+        elif error is not None:
+            lines[0] += f" · RMS <b>{error:.3g}</b>"
+        else:
+            lines[0] += " · RMS " + ("— (why?)" if why else "…")
+            refused += [why] if why else []
+    if (judgement := comparison.judgement(draw)) is not None:
+        judged, why = comparison.fid(draw), comparison.refused.get(judgement)
+        if judged is not None:
+            lines.append(f"FID <b>{judged.fid:.1f}</b> · floor {judged.floor:.1f}")
+        else:
+            lines.append("FID " + ("— (why?)" if why else "…"))
+            refused += [why] if why else []
+    return lines, refused

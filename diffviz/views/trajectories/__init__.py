@@ -1,0 +1,1 @@
+"""Noising beside denoising."""

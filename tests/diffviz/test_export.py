@@ -1,0 +1,259 @@
+"""What leaves the window comes back; what comes from elsewhere does no harm."""
+
+import errno
+import json
+import os
+import shutil
+import stat
+import struct
+import sys
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtSvg import QSvgRenderer
+
+from diffviz.export import files as export
+from diffviz.widgets.curve import CurvePlot
+from diffviz.widgets.mosaic import compose
+from trainer.problems import Problem
+
+SETTINGS = {"panel": "Trajectories", "seed": 3, "σ": [0.5, "é\n"], "nested": {"a": None}}
+
+
+@pytest.fixture
+def frames():
+    """Three frames of four images in shades that GIF's palette holds exactly."""
+    pixels = np.random.default_rng(0).integers(0, 8, (3, 4, 5, 6)) * 36
+    return list(pixels.astype(np.uint8))
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.webp"])
+def test_films_keep_frames_times_and_settings(tmp_path, frames, name):
+    path = tmp_path / name
+    export.animation(path, frames, SETTINGS, scale=2, fps=20)
+    assert export.settings_in(path) == SETTINGS
+    with Image.open(path) as film:
+        assert film.n_frames == 3
+        assert film.info["loop"] == 0
+        for index, frame in enumerate(frames):
+            film.seek(index)
+            film.load()
+            assert film.info["duration"] == (export.REST_MS if index == 2 else 50)
+            shown = np.asarray(film.convert("L"))[::2, ::2]
+            np.testing.assert_array_equal(shown, compose(frame))
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.webp"])
+def test_one_frame_is_a_film(tmp_path, frames, name):
+    export.animation(tmp_path / name, frames[:1], SETTINGS)
+    assert export.settings_in(tmp_path / name) == SETTINGS
+
+
+def test_grids_keep_pixels_and_settings(tmp_path, frames):
+    path = tmp_path / "grid.png"
+    export.grid_png(path, frames[0], SETTINGS, scale=3)
+    assert export.settings_in(path) == SETTINGS
+    np.testing.assert_array_equal(np.asarray(Image.open(path))[1::3, 1::3], compose(frames[0]))
+
+
+def stand_in(folder, body: str) -> None:
+    """An executable `ffmpeg` that runs that Python."""
+    program = folder / "ffmpeg"
+    program.write_text(f"#!{sys.executable}\nimport sys\n{body}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script with a #! line")
+def test_mp4_gives_ffmpeg_every_pixel(tmp_path, frames, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Problem, match="ffmpeg, which is not installed"):
+        export.animation(tmp_path / "film.mp4", frames, SETTINGS)
+    stand_in(tmp_path, "open(sys.argv[-1], 'wb').write(sys.stdin.buffer.read())")
+    export.animation(tmp_path / "film.mp4", frames, SETTINGS, scale=1, fps=10)
+    rest = export.REST_MS * 10 // 1000
+    sheets = [compose(frame) for frame in [*frames, *frames[-1:] * rest]]
+    received = np.frombuffer((tmp_path / "film.mp4").read_bytes(), np.uint8)
+    expected = np.repeat(np.stack(sheets)[..., None], 3, axis=3)
+    np.testing.assert_array_equal(received.reshape(expected.shape), expected)
+    stand_in(tmp_path, "sys.exit('Unknown encoder')")
+    with pytest.raises(Problem, match="Unknown encoder"):
+        export.animation(tmp_path / "other.mp4", frames, SETTINGS)
+    assert not (tmp_path / "other.mp4").exists()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_mp4_is_one(tmp_path, frames):
+    export.animation(tmp_path / "film.mp4", frames, SETTINGS, scale=3)
+    assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_films_need_frames_and_a_known_ending(tmp_path, frames):
+    with pytest.raises(Problem, match="sample first"):
+        export.animation(tmp_path / "film.gif", [], SETTINGS)
+    with pytest.raises(Problem, match=r"\.gif, \.webp, \.mp4"):
+        export.animation(tmp_path / "film.avi", frames, SETTINGS)
+
+
+def test_curves_share_rows_by_x(tmp_path):
+    curves = {
+        "loss": np.array([[1, 0.5], [2, 0.25], [2, 0.125]]),
+        "bits_per_dim": np.array([[2, 3.5], [1000000, 1.25]]),
+        "none": np.empty((0, 2)),
+    }
+    export.curves_csv(tmp_path / "a.csv", curves)
+    assert (tmp_path / "a.csv").read_text().splitlines() == [
+        "step,loss,bits_per_dim,none", "1,0.5,,", "2,0.125,3.5,", "1000000,,1.25,",
+    ]  # fmt: skip
+    export.curves_csv(tmp_path / "b.csv", {"alpha": np.array([[0.25, 0.75]])}, x="t")
+    assert (tmp_path / "b.csv").read_text() == "t,alpha\n0.25,0.75\n"
+
+
+def test_a_plot_is_drawn_in_lines_not_pixels(qtbot, tmp_path):
+    plot = CurvePlot("Loss", "loss", "step", "plot")
+    qtbot.addWidget(plot)
+    plot.resize(400, 300)
+    plot.show()
+    plot.set_points(np.arange(50), np.linspace(1, 0, 50))
+    drawing = export.svg(plot)
+    assert drawing.count(b"<polyline") > 2
+    assert b">step<" in drawing.replace(b"\n", b"").replace(b" ", b"")
+    renderer = QSvgRenderer(drawing)
+    picture = QImage(400, 300, QImage.Format.Format_RGB32)
+    picture.fill(0)
+    painter = QPainter(picture)
+    renderer.render(painter)
+    painter.end()
+    shown = plot.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    pixels = [
+        np.frombuffer(image.constBits(), np.uint8).reshape(300, 400, 4)[..., :3].astype(float)
+        for image in (picture, shown)
+    ]
+    assert np.abs(pixels[0] - pixels[1]).mean() < 6  # the same but for the edges of lines
+    export.pictures({tmp_path / "a.svg": drawing, tmp_path / "a.png": plot.picture()})
+    assert (tmp_path / "a.svg").read_bytes() == drawing
+    assert not QImage(str(tmp_path / "a.png")).isNull()
+
+
+def writers(frames):
+    return {
+        "grid": lambda path: export.grid_png(path, frames[0], SETTINGS),
+        "film": lambda path: export.animation(path.with_suffix(".gif"), frames, SETTINGS),
+        "curves": lambda path: export.curves_csv(path, {"loss": np.ones((2, 2))}),
+        "drawing": lambda path: export.pictures({path: b"<svg/>"}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["grid", "film", "curves", "drawing"])
+def test_a_full_disk_or_missing_folder_gives_a_sentence(tmp_path, frames, monkeypatch, kind):
+    write = writers(frames)[kind]
+    with pytest.raises(Problem, match="no such file or folder"):
+        write(tmp_path / "missing" / "a.png")
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(Problem, match="a file is in the way"):
+        write(file / "a.png")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Problem, match="the disk is full"):
+        write(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def png(*texts: tuple[str, str], size: tuple[int, int] = (2, 2), zipped: bool = False) -> bytes:
+    """A PNG, written by hand, that holds those texts."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+    for key, text in texts:
+        if zipped:
+            content += chunk(b"zTXt", key.encode() + b"\0\0" + zlib.compress(text.encode()))
+        else:
+            content += chunk(b"tEXt", key.encode() + b"\0" + text.encode())
+    return content + chunk(b"IDAT", zlib.compress(b"\0\0\0" * 2)) + chunk(b"IEND", b"")
+
+
+GOOD = png(("diffviz", "{}"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a PNG, GIF or WebP"),
+        (b"hello", "not a PNG, GIF or WebP"),
+        (GOOD[:30], "not a PNG, GIF or WebP"),
+        (GOOD.replace(b"IHDR", b"IHDX"), "not a PNG, GIF or WebP"),
+        (png(), "holds no DiffViz settings"),
+        (png(("other", "{}")), "holds no DiffViz settings"),
+        (png(("diffviz", "[1]")), "holds no DiffViz settings"),
+        (png(("diffviz", "null")), "holds no DiffViz settings"),
+        (png(("diffviz", "{")), "not JSON"),
+        (png(("diffviz", "[" * 100_000)), "not JSON"),
+        (png(("diffviz", '{"a": ' + "9" * 5000 + "}")), "not JSON"),
+        (png(("diffviz", '"' + "a" * 2**21 + '"')), "too long"),
+        (png(("diffviz", " " * 2**24), zipped=True), "not a PNG, GIF or WebP"),
+        (png(("diffviz", "{}"), size=(60_000, 60_000)), "too large"),
+    ],
+)
+def test_hostile_pictures_give_a_sentence(tmp_path, content, said):
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    with pytest.raises(Problem, match=said):
+        export.settings_in(path)
+
+
+def test_pictures_that_cannot_be_read_give_a_sentence(tmp_path):
+    with pytest.raises(Problem, match="no such file"):
+        export.settings_in(tmp_path / "nowhere.png")
+    with pytest.raises(Problem, match="Could not read"):
+        export.settings_in(tmp_path)
+    huge = tmp_path / "huge.png"
+    with open(huge, "wb") as stream:
+        stream.truncate(export.LARGEST_FILE + 1)
+    with pytest.raises(Problem, match="too large"):
+        export.settings_in(huge)
+
+
+def test_other_programs_comments_are_no_settings(tmp_path):
+    image = Image.new("L", (4, 4))
+    image.save(tmp_path / "a.gif", comment=json.dumps(SETTINGS).encode())
+    image.save(tmp_path / "a.webp")
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("diffviz", json.dumps(SETTINGS))
+    image.save(tmp_path / "a.png", pnginfo=text)
+    for name in ("a.gif", "a.webp"):
+        with pytest.raises(Problem, match="holds no DiffViz settings"):
+            export.settings_in(tmp_path / name)
+    assert export.settings_in(tmp_path / "a.png") == SETTINGS
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_is_a_problem_or_harmless(tmp_path, frames, data):
+    name = data.draw(st.sampled_from(["film.gif", "film.webp", "grid.png"]))
+    path = tmp_path / name
+    if name == "grid.png":
+        export.grid_png(path, frames[0], SETTINGS)
+    else:
+        export.animation(path, frames[:2], SETTINGS)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, min(len(content) - 1, 200)))] = data.draw(
+            st.integers(0, 255)
+        )
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with suppress(Problem):
+        assert isinstance(export.settings_in(path), dict)

@@ -1,0 +1,157 @@
+"""The runs panel: curves equal the metrics files, checkpoints draw, folders are kept tidy."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QDesktopServices
+from PySide6.QtWidgets import QInputDialog, QMessageBox
+
+from diffviz.views.runs import work as work_runs
+from diffviz.views.runs.work import SMOOTHING, averaged, spread
+from trainer import figures
+from trainer.problems import Problem
+
+
+@pytest.fixture
+def runs(qtbot, window, small_models):
+    """The panel, with one run of the user's: two checkpoints, thirty steps."""
+    folder = window.session.home / "runs" / "mine"
+    shutil.copytree(small_models / "modern", folder)
+    checkpoint = folder / "checkpoints" / "00000001.safetensors"
+    shutil.copy(checkpoint, folder / "checkpoints" / "00000030.safetensors")
+    lines = [{"step": k, "epoch": 1, "loss": 1 / k} for k in range(1, 31)]
+    lines += [{"step": 30, "epoch": 1, "bpd": 2.5}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    panel = window.panel_named("Runs")
+    window.stage.setCurrentWidget(panel)
+    qtbot.waitUntil(lambda: any(r.name == "mine" for r in window.session.runs), timeout=10_000)
+    return panel, folder
+
+
+def test_ticked_curves_equal_the_metrics_and_are_followed(qtbot, runs):
+    panel, folder = runs
+    panel.tick(folder)
+    qtbot.waitUntil(lambda: "mine" in panel.plot.names(), timeout=10_000)
+    xs, ys = panel.plot.points("mine")
+    assert np.array_equal(xs, np.arange(1, 31))
+    assert np.allclose(ys, 1 / np.arange(1, 31))
+    with open(folder / "metrics.jsonl", "a") as stream:  # as another program would
+        stream.write(json.dumps({"step": 31, "epoch": 2, "loss": 0.5}) + "\n")
+    qtbot.waitUntil(lambda: len(panel.plot.points("mine")[0]) == 31, timeout=10_000)
+    panel.measure.setCurrentIndex(1)
+    assert panel.plot.points("mine")[1].tolist() == [2.5]
+    panel.tick(folder, False)
+    assert panel.plot.names() == []
+
+
+def test_checkpoints_draw_from_the_same_noise(qtbot, runs):
+    panel, _ = runs
+    row = next(r for r in range(panel.table.rowCount()) if panel.table.item(r, 0).text() == "mine")
+    panel.table.selectRow(row)
+    qtbot.mouseClick(panel.buttons["draw"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.stage_views[1].images is not None, timeout=30_000)
+    # Both files hold the same weights here, so the same noise gives the same pictures.
+    assert np.array_equal(panel.stage_views[0].images, panel.stage_views[1].images)
+    assert panel.stage_titles[1].text() == "mine, step 30"
+
+
+def test_rename_and_delete(qtbot, runs, monkeypatch):
+    panel, folder = runs
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("better", True))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+
+    def select(name):
+        names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+        panel.table.selectRow(names.index(name))
+
+    select("mine")
+    qtbot.mouseClick(panel.buttons["rename"], Qt.MouseButton.LeftButton)
+    renamed = folder.with_name("better")
+    qtbot.waitUntil(lambda: renamed in [r.folder for r in panel.session.runs], timeout=10_000)
+    select("better")
+    qtbot.mouseClick(panel.buttons["delete"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not renamed.exists(), timeout=10_000)
+
+
+def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
+    training, panel = window.training, window.panel_named("Runs")
+    training.epochs.setValue(20)
+    qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: training.loss.points()[0].size >= 3, timeout=30_000)
+    training.stop()
+    qtbot.waitUntil(lambda: not training.training, timeout=30_000)
+    folder = training.where.folder
+    window.stage.setCurrentWidget(panel)
+    qtbot.waitUntil(lambda: folder in [r.folder for r in panel.session.runs], timeout=10_000)
+    panel.table.selectRow([r.folder for r in panel.session.runs].index(folder))
+    assert panel.buttons["resume"].isEnabled()
+    qtbot.mouseClick(panel.buttons["resume"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: training.loss.points()[0].size > 0, timeout=30_000)
+    assert training.loss.points()[0][0] > 3
+    assert training.where.folder == folder
+
+
+def test_measuring_puts_the_figure_into_the_card(qtbot, runs):
+    panel, folder = runs
+    names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+    panel.table.selectRow(names.index("mine"))
+    panel.measure_run("likelihood", 1)
+    assert panel.stop_button.isVisible()
+    qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
+    kept = json.loads((folder / "measures.json").read_text())
+    exact = kept[0]["values"]["exact"]
+    qtbot.waitUntil(lambda: f"{exact:.2f}" in panel.card.toPlainText(), timeout=20_000)
+    panel.measure_run("fid", 1024)
+    qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
+
+
+def test_shipped_runs_cannot_be_deleted(runs):
+    panel, _ = runs
+    names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+    panel.table.selectRow(names.index("modern (shipped)"))
+    assert not panel.buttons["delete"].isEnabled()
+    assert panel.buttons["draw"].isEnabled()
+
+
+def test_bad_names_and_foreign_folders_are_refused(tmp_path):
+    with pytest.raises(Problem, match="cannot be a run's name"):
+        list(work_runs.rename(tmp_path / "a", "../b"))
+    with pytest.raises(Problem, match="not a run folder"):
+        list(work_runs.delete(tmp_path))
+    assert tmp_path.exists()
+
+
+def test_long_losses_are_averaged_and_stages_spread():
+    steps = np.arange(1, 30 * SMOOTHING + 1)
+    xs, ys = averaged(steps, steps.astype(float))
+    assert len(xs) == 30
+    assert ys[0] == np.arange(1, SMOOTHING + 1).mean()
+    assert spread((10, 20, 30, 40, 50, 60), 3) == (20, 40, 60)
+    assert spread((10,), 3) == (10,)
+
+
+def test_the_selected_runs_card_is_shown(qtbot, runs):
+    panel, _ = runs
+    row = next(r for r in range(panel.table.rowCount()) if panel.table.item(r, 0).text() == "mine")
+    panel.table.selectRow(row)
+    qtbot.waitUntil(lambda: "parameters" in panel.card.toPlainText(), timeout=30_000)
+    assert panel.card.toPlainText().startswith("mine: ")
+    assert "--preset modern" in panel.card.toPlainText()
+
+
+def test_the_menu_makes_the_reports_page(qtbot, window, monkeypatch):
+    # A figure of each kind is enough here: tests/test_figures.py draws them all.
+    monkeypatch.setattr(
+        figures.figures, "__defaults__", (None, ("1", "11"), (), 0, 0, "cpu", False)
+    )
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", opened.append)
+    window.findChild(QAction, "reportAction").trigger()
+    qtbot.waitUntil(lambda: bool(opened), timeout=60_000)
+    page = window.session.home / "report" / "index.html"
+    assert opened[0].toLocalFile() == str(page)
+    assert "Figure 11." in page.read_text()

@@ -1,0 +1,446 @@
+"""The command line, run in this process: exit statuses, files, JSON, one sentence for errors."""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from assets import ASSETS
+from trainer.__main__ import main
+from trainer.cli.commands import table
+from trainer.config import ExperimentConfig
+from trainer.data import load
+from trainer.data.samples import load_samples
+from trainer.drawing import Request, draw
+from trainer.likelihood import bits_per_dim
+from trainer.metrics import Figures, Report, features
+from trainer.networks import make_network
+from trainer.problems import Problem
+from trainer.processes import DDPM
+from trainer.runs import Run
+from trainer.training.loop import grid_png
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = str(ASSETS / "models" / "modern-sde")
+COMMANDS = [
+    "train", "sample", "evaluate", "likelihood", "measure", "encode", "inpaint",
+    "interpolate", "features",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An untrained run of classes, on 1 x 28 x 28 images."""
+    config = ExperimentConfig(
+        process="vp", network="lean", network_parameters={"width": 8, "blocks": 1}, classes=10
+    )
+    made = Run.create(tmp_path / "run", config)
+    torch.manual_seed(0)
+    network = make_network(config, 1)
+    for value in network.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    made.save_weights(1, network.state_dict(), {"shape": [1, 28, 28]})
+    return made
+
+
+def spoken(capsys):
+    """What was printed as JSON, the only thing on standard output."""
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)], ids=lambda c: " ".join(c))
+def test_help_is_there_for_every_command(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: python -m trainer" in text
+    assert all(name in text for name in (command or COMMANDS))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "COMMAND"),
+        ("paint", "paint"),
+        ("sample --run x", "--out"),
+        ("sample --run x --out y.png --steps many", "many"),
+        ("sample --run x --out y.png --steps 0", "at least 1"),
+        ("sample --run x --out y.png --option snr", "NAME=VALUE"),
+        ("sample --run x --out y.png --class one", "one"),
+        ("train --run x --preset none", "none"),
+        ("evaluate --run x --features faces", "faces"),
+        ("inpaint --run x --out y.png --repeats 0", "at least 1"),
+        ("interpolate --run x --out y.png --from 1", "--to"),
+    ],
+)
+def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(line.split())
+    assert left.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert "--help" in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sample --run absent --out y.png", "absent"),
+        ("sample --run {run} --out y.png --sampler magic", "ddim"),
+        ("sample --run {run} --out y.gif --steps 1", "y.gif"),
+        ("sample --run {run} --out y.png --class 11", "0 to 9"),
+        ("sample --run {run} --out y.png --guidance 2", "--class"),
+        ("sample --run {run} --out y.png --start 0.5", "--start-image"),
+        ("sample --run {run} --out y.png --start 1.5 --start-image {png}", "1.5"),
+        ("sample --run {run} --out y.png --start-image absent.png", "absent.png"),
+        ("sample --run {run} --out y.png --device tpu9", "tpu9"),
+        ("sample --run {run} --out y.png --checkpoint absent.safetensors", "absent.safetensors"),
+        ("sample --run {shipped} --out y.png --class 1", "without classes"),
+        ("evaluate", "--samples"),
+        ("evaluate --run {run} --samples {png}", "either"),
+        ("evaluate --samples {png} --dataset absent", "absent"),
+        ("evaluate --samples {png}", "sheet"),
+        ("evaluate --samples absent.npz", "absent.npz"),
+        ("train --run new --dataset absent", "absent"),
+        ("train --run new --set colour=red", "colour"),
+        ("train --run new --set epochs=many", "epochs"),
+        ("train --run {run}", "already holds a run"),
+        ("train --run new --resume", "not a run folder"),
+        ("train --run {run} --resume --epochs 9 --set ema=0.9", "takes no other epochs and ema"),
+        ("likelihood --run absent", "absent"),
+        ("encode --run {run} --out y.png --image absent.png", "absent.png"),
+        ("encode --run {run} --out y.png --tolerance 0", "tolerance"),
+        ("encode --run {run} --out y.npz", "y.npz"),
+        ("inpaint --run {run} --out y.png --image 10000", "0 to 9999"),
+        ("inpaint --run {run} --out y.png --image absent.png", "absent.png"),
+        ("inpaint --run {run} --out y.png --mask middle", "centre"),
+        ("inpaint --run {run} --out y.png --mask {png}", "forgets nothing"),
+        ("inpaint --run {run} --out y.png --sampler magic", "ddim"),
+        ("inpaint --run {run} --out y.png --class 11", "0 to 9"),
+        ("inpaint --run {run} --out y.png --guidance 2", "--class"),
+        ("interpolate --run {run} --out y.png --from 0 --to 1 --count 1", "at least 2"),
+        ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
+        ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),
+        ("features", "--out"),
+    ],
+)
+def test_what_cannot_be_done_leaves_with_2_and_one_sentence(
+    line, words, run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((30, 30), np.uint8)).save("small.png")
+    line = line.format(run=run.folder, shipped=SHIPPED, png="small.png")
+    assert main(line.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob("y.*"))
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.npz", "out"])
+def test_sample_writes_what_can_be_read_as_samples(name, run, tmp_path, capsys):
+    out = tmp_path / name
+    line = f"sample --run {run.folder} --out {out} --count 5 --steps 2 --batch-size 2 --json"
+    assert main(line.split()) == 0
+    assert spoken(capsys) == {"images": 5, "nfe": 2, "out": str(out)}
+    images = load_samples(out, (1, 28, 28))
+    assert images.shape == (5, 1, 28, 28)
+    request = Request(5, (1, 28, 28), steps=2, batch=2)
+    drawn = [d.images for d in draw(run.model(), request) if d.images is not None]
+    assert np.array_equal(images, np.concatenate(drawn))
+
+
+@pytest.mark.parametrize("options", ["--sampler ddpm", "--eta 1", "--option eta=1", "--seed 1"])
+def test_sampling_options_reach_the_sampler(options, run, tmp_path):
+    line = f"sample --run {run.folder} --count 2 --steps 3 --out"
+    assert main([*line.split(), str(tmp_path / "a.npz")]) == 0
+    assert main([*line.split(), str(tmp_path / "b.npz"), *options.split()]) == 0
+    a, b = (load_samples(tmp_path / f"{name}.npz", (1, 28, 28)) for name in "ab")
+    assert not np.array_equal(a, b)
+
+
+def test_classes_are_drawn_in_turn_from_the_same_noise(run):
+    shape = (1, 28, 28)
+    requests = [Request(4, shape, steps=2, batch=3, labels=labels) for labels in ((3, 5), (3,))]
+    mixed, threes = (
+        np.concatenate([d.images for d in draw(run.model(), r) if d.images is not None])
+        for r in requests
+    )
+    same = [np.array_equal(a, b) for a, b in zip(mixed, threes, strict=True)]
+    assert same == [True, False, True, False]
+
+
+def test_guidance_reaches_the_model(run):
+    drawn = [
+        next(d.images for d in draw(run.model(), r) if d.images is not None)
+        for r in (
+            Request(2, (1, 28, 28), steps=1, labels=(3,)),
+            Request(2, (1, 28, 28), steps=1, labels=(3,), guidance=4.0),
+        )
+    ]
+    assert not np.array_equal(*drawn)
+
+
+def test_ranks_share_the_drawing_and_draw_what_one_would(run):
+    request = Request(7, (1, 28, 28), sampler="ddpm", steps=2, batch=2)
+
+    def batches(rank, ranks):
+        drawn = draw(run.model(), request, rank, ranks)
+        return {d.batch: d.images for d in drawn if d.images is not None}
+
+    alone, first, second = batches(0, 1), batches(0, 2), batches(1, 2)
+    assert sorted(first) == [0, 2]
+    assert sorted(second) == [1, 3]
+    assert all(np.array_equal(alone[k], v) for k, v in (first | second).items())
+
+
+def test_a_small_start_time_keeps_the_image(tmp_path):
+    digit = load("mnist").test[0]
+    (tmp_path / "digit.png").write_bytes(grid_png(digit[None]))
+    found = {}
+    for start in ("0.02", "0.9"):
+        out = tmp_path / f"{start}.npz"
+        line = f"sample --run {SHIPPED} --out {out} --count 2 --steps 4 --start {start}"
+        assert main([*line.split(), "--start-image", str(tmp_path / "digit.png")]) == 0
+        images = load_samples(out, (1, 28, 28)).astype(float)
+        found[start] = np.abs(images - digit).mean()
+    assert found["0.02"] < 8
+    assert found["0.9"] > 2 * found["0.02"]
+
+
+def test_evaluate_measures_saved_samples_beside_the_floor(tmp_path, capsys):
+    mnist = load("mnist")
+    (tmp_path / "copies.png").write_bytes(grid_png(mnist.train[:50]))
+    assert main(["evaluate", "--samples", str(tmp_path / "copies.png"), "--json"]) == 0
+    found = spoken(capsys)
+    assert found["features"].startswith("digits-")
+    assert found["samples"]["count"] == found["real"]["count"] == 50
+    assert found["samples"]["nearest"] == 0
+    assert found["copying"] == 1
+    assert found["real"]["sure"] > 0.9
+
+
+def test_a_report_reads_as_a_table_of_figures_beside_their_floor():
+    counts = tuple(range(10))
+    mine = Figures(45, 3.25, 0.5, 0.25, 4.5, 0.75, counts, 0.125)
+    text = table(Report("digits-0", mine, dataclasses.replace(mine, fid=1.75), 0.375))
+    assert re.search(r"FID \(digits-0\) +3\.250 +1\.750\n", text)
+    assert "floor" in text
+    assert "0.375" in text
+    assert "0 1 2 3 4 5 6 7 8 9" in text
+    without = dataclasses.replace(mine, sure=None, classes=None, imbalance=None)
+    assert "classifier" not in table(Report("digits-0", without, without, 0.5))
+
+
+def test_samples_are_read_with_channels_first_or_last_and_a_sheet_to_its_last_image(tmp_path):
+    images = np.random.default_rng(0).integers(1, 256, (5, 3, 6, 4), dtype=np.uint8)
+    np.savez(tmp_path / "last.npz", arr_0=images.transpose(0, 2, 3, 1))
+    np.savez(tmp_path / "first.npz", images)
+    (tmp_path / "sheet.png").write_bytes(grid_png(images))
+    for name in ("last.npz", "first.npz", "sheet.png"):
+        assert np.array_equal(load_samples(tmp_path / name, (3, 6, 4)), images)
+
+
+def test_evaluate_draws_from_a_run_and_keeps_the_images(run, tmp_path, capsys):
+    kept = tmp_path / "kept.npz"
+    line = f"evaluate --run {run.folder} --count 8 --steps 1 --save {kept} --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)
+    assert found["nfe"] == 1
+    assert found["samples"]["count"] == 8
+    assert found["samples"]["fid"] > found["real"]["fid"]
+    assert main(["evaluate", "--samples", str(kept), "--json"]) == 0
+    assert spoken(capsys)["samples"] == found["samples"]
+
+
+def test_samples_that_are_not_plain_arrays_are_a_problem(tmp_path):
+    np.savez(tmp_path / "objects.npz", images=np.array([{}, {}], dtype=object))
+    np.savez(
+        tmp_path / "two.npz", a=np.zeros((2, 1, 4, 4), np.uint8), b=np.zeros((2, 1, 4, 4), "u1")
+    )
+    np.savez(tmp_path / "other.npz", a=np.zeros((2, 1, 5, 4), np.uint8))
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "folder").mkdir()
+    for name in ("objects.npz", "two.npz", "other.npz", "text.npz", "folder"):
+        with pytest.raises(Problem, match=name):
+            load_samples(tmp_path / name, (1, 4, 4))
+
+
+def test_train_writes_a_run_with_the_settings_given(tmp_path, capsys):
+    line = (
+        f"train --run {tmp_path / 'run'} --epochs 1 --batch-size 4 --limit-images 8 --json "
+        "--set bound_images=2 --set preview_images=1 --set preview_steps=1 --set prediction=eps"
+    )
+    small = ["--set", 'network_parameters={"width": 8, "blocks": 1}']
+    assert main([*line.split(), *small]) == 0
+    events = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert events[0]["epoch"] == 1
+    assert events[0]["bits_per_dim"] > 0
+    assert events[-1]["finished"]
+    config = Run.open(tmp_path / "run").config
+    assert (config.prediction, config.bound_images, config.limit_images) == ("eps", 2, 8)
+    assert config.network_parameters == {"width": 8, "blocks": 1}
+
+
+def test_likelihood_gives_both_figures(capsys, monkeypatch):
+    loose = functools.partial(bits_per_dim, tolerance=0.1)  # the whole ODE is test_likelihood's
+    monkeypatch.setattr("trainer.cli.commands.bits_per_dim", loose)
+    assert main(["likelihood", "--run", SHIPPED, "--count", "1", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["images"] == 1
+    assert found["standard_error"] is None
+    assert 0 < found["exact_bits_per_dim"] < 8
+    assert 0 < found["bound_bits_per_dim"] < 8
+
+
+def test_measure_keeps_what_it_finds_beside_the_run(run, capsys):
+    line = f"measure --run {run.folder} --samples 4 8 --sampler ddim --steps 2 --guidance 2 --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)["measures"]
+    assert [one["settings"]["count"] for one in found] == [4, 8]
+    assert {one["settings"]["guidance"] for one in found} == {2.0}
+    assert all(0 <= one["values"]["asked"] <= 1 for one in found)
+    assert sum(found[1]["values"]["classes"]) == 8
+    assert json.loads((run.folder / "measures.json").read_text()) == found
+
+
+def test_measure_wants_classes_for_guidance(capsys):
+    assert main(["measure", "--run", SHIPPED, "--guidance", "2"]) == 2
+    assert "knows no classes" in capsys.readouterr().err
+
+
+def test_encode_writes_images_latents_and_reconstructions(tmp_path, capsys):
+    out = tmp_path / "encoded.png"
+    line = f"encode --run {SHIPPED} --out {out} --count 2 --steps 2 --tolerance 1e-2 --json"
+    assert main(line.split()) == 0
+    found = spoken(capsys)
+    assert found["images"] == 2
+    assert found["error_in_grey_levels"] < 8
+    assert abs(found["latent_mean"]) < 0.3
+    # A clean image has not the noise that the data has at the ODE's start: its latent is tamer.
+    assert 0.3 < found["latent_std"] < 1.3
+    top, _, bottom = np.split(np.asarray(Image.open(out)).astype(float), 3)
+    digits = load("mnist").test[:2, 0]
+    assert np.array_equal(top, np.concatenate(list(digits), axis=1))
+    assert np.abs(bottom - top).mean() < 8
+
+
+@pytest.mark.parametrize("mask", ["left", "right", "top", "bottom", "centre", "drawn.png"])
+def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = np.zeros((28, 28), np.uint8)
+    drawn[3:9, 5:20] = 255
+    Image.fromarray(drawn).save("drawn.png")
+    line = f"inpaint --run {run.folder} --out out.npz --image 4 --mask {mask} --count 3 --steps 2"
+    assert main([*line.split(), "--repeats", "2", "--batch-size", "2", "--json"]) == 0
+    forgotten = {
+        "left": np.s_[:, :14], "right": np.s_[:, 14:], "top": np.s_[:14], "bottom": np.s_[14:],
+        "centre": np.s_[7:21, 7:21], "drawn.png": np.s_[3:9, 5:20],
+    }[mask]  # fmt: skip
+    hole = np.zeros((28, 28), bool)
+    hole[forgotten] = True
+    found = spoken(capsys)
+    assert found == {
+        "images": 3, "nfe": 4, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
+    }  # fmt: skip
+    images = load_samples(Path("out.npz"), (1, 28, 28))[:, 0]
+    assert (images[:, ~hole] == load("mnist").test[4, 0][~hole]).all()
+    assert len(np.unique(images[:, hole], axis=0)) == 3
+
+
+def test_interpolate_writes_decoded_latents_over_blends_of_pixels(tmp_path, capsys):
+    out, digits = tmp_path / "between.png", load("mnist").test[[3, 7], 0].astype(float)
+    (tmp_path / "seven.png").write_bytes(grid_png(digits[1:, None].astype(np.uint8)))
+    line = f"interpolate --run {SHIPPED} --out {out} --from 3 --to {tmp_path / 'seven.png'}"
+    assert main([*line.split(), "--count", "3", "--tolerance", "1e-2", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["images"] == 3
+    assert 30 < found["angle_in_degrees"] < 120
+    decoded, blends = np.split(np.asarray(Image.open(out)).astype(float), 2)
+    assert np.abs(decoded[:, :28] - digits[0]).mean() < 8
+    assert np.abs(decoded[:, -28:] - digits[1]).mean() < 8
+    middle = digits.mean(0)
+    wanted = np.concatenate([digits[0], middle, digits[1]], axis=1)
+    assert np.abs(blends - wanted).max() <= 0.5
+    assert np.abs(decoded[:, 28:56] - middle).mean() > 8
+
+
+def test_features_are_trained_and_written_with_their_moments(tmp_path, capsys, monkeypatch):
+    mnist = load("mnist")
+    few = type(mnist)("mnist", mnist.train[:300], mnist.train_labels[:300], mnist.test[:50],
+                      mnist.test_labels[:50])  # fmt: skip
+    monkeypatch.setattr("trainer.cli.commands.load", lambda name: few)
+    assert main(["features", "--out", str(tmp_path / "new"), "--epochs", "4", "--json"]) == 0
+    found = spoken(capsys)
+    assert found["test_accuracy"] > 0.3
+    _, name = features.load_digit_network(tmp_path / "new" / "digits.safetensors")
+    assert found["features"] == name
+    assert len(list((tmp_path / "new").glob(f"{name}-of-*.safetensors"))) == 1
+
+
+def test_inception_is_fetched_only_on_request(tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def download(url, path, hash_prefix):
+        asked.append(hash_prefix)
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    Image.fromarray(np.zeros((28, 56), np.uint8)).save(tmp_path / "s.png")
+    line = ["evaluate", "--samples", str(tmp_path / "s.png"), "--features", "inception"]
+    assert main(line) == 2
+    assert "--fetch-inception" in capsys.readouterr().err
+    assert asked == []
+    assert main(["features", "--fetch-inception"]) == 2
+    assert "no network" in capsys.readouterr().err
+    assert len(asked) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child there")
+def test_ctrl_c_stops_training_with_a_saved_state(tmp_path):
+    run = tmp_path / "run"
+    small = '{"width": 8, "blocks": 1}'
+    command = [sys.executable, "-m", "trainer", "train", "--run", str(run), "--batch-size", "4"]
+    command += ["--set", f"network_parameters={small}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def listen() -> None:  # a background job's children would ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, preexec_fn=listen
+    ) as child:
+        while child.poll() is None and not (run / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        _, text = child.communicate()
+    assert child.returncode == 130
+    assert b"--resume" in text
+    assert b"Traceback" not in text
+    assert Run.open(run).state_path.exists()
+
+
+def test_ddpm_with_too_many_steps_is_told_before_drawing(tmp_path, capsys):
+    shipped = ASSETS / "models" / "modern"
+    process = Run.open(shipped).process
+    assert isinstance(process, DDPM)
+    line = f"sample --run {shipped} --out {tmp_path / 'x.png'} --sampler ddpm"
+    assert main([*line.split(), "--steps", str(process.steps + 1)]) == 2
+    assert str(process.steps) in capsys.readouterr().err

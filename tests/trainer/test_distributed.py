@@ -1,0 +1,96 @@
+"""Two processes train and draw as one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainer import __main__ as command
+from trainer.config import PRESETS
+from trainer.runs import Run
+from trainer.runs.checkpoints import load_tensors
+from trainer.training.distributed import joined, team
+
+ROOT = Path(__file__).parents[2]
+
+
+def work(folder: Path) -> None:
+    """What both teams do: train from the command line, then draw from the trained model."""
+    torch.set_num_threads(1)
+    PRESETS["modern"] = PRESETS["modern"].with_changes(
+        network_parameters={"width": 8, "blocks": 1},
+        classes=10,
+        warmup_steps=0,
+        batch_size=16,
+        accumulation=2,
+        limit_images=75,  # the last batch, 11, splits unevenly
+        evaluate_every=9,
+        bound_images=2,
+        preview_images=1,
+        preview_steps=1,
+    )
+    run = str(folder / "run")
+    assert command.main(["train", "--run", run, "--epochs", "2", "--device", "cpu"]) == 0
+    out = ["--out", str(folder / "images.npz"), "--count", "10", "--batch-size", "4"]
+    drawing = ["sample", "--run", run, *out, "--sampler", "ddpm", "--steps", "3"]
+    assert command.main([*drawing, "--device", "cpu"]) == 0
+
+
+@pytest.fixture(scope="module")
+def teams(tmp_path_factory):
+    """The folders of one process' work and of two processes'."""
+    alone, together = (tmp_path_factory.mktemp(name) for name in ("alone", "together"))
+    preset = PRESETS["modern"]
+    work(alone)
+    PRESETS["modern"] = preset
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = subprocess.run(
+        [sys.executable, *launch, __file__, str(together)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return alone, together
+
+
+def test_two_processes_give_the_loss_curve_of_one(teams):
+    curves = [
+        [line["loss"] for line in Run.open(f / "run").metrics() if "loss" in line] for f in teams
+    ]
+    assert len(curves[0]) == 10
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+
+
+def test_two_processes_leave_the_weights_and_statistics_of_one(teams):
+    one, two = (load_tensors(Run.open(f / "run").checkpoints()[-1])[0] for f in teams)
+    # Not the biases: those that a norm removes have no gradient but rounding, which Adam enlarges.
+    compared = [n for n, w in one.items() if w.dim() > 1 or n.endswith("running_var")]
+    assert len(compared) > 20
+    for name in compared:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_what_is_drawn_does_not_depend_on_the_number_of_processes(teams):
+    one, two = (np.load(f / "images.npz")["images"] for f in teams)
+    assert one.shape == (10, 1, 28, 28)
+    assert len(np.unique(one.reshape(10, -1), axis=0)) == 10
+    assert np.abs(one.astype(int) - two).max() <= 2  # of 255: the two trainings' rounding
+
+
+def test_without_torchrun_there_is_one_process():
+    with joined() as ours:
+        assert (ours.rank, ours.size, ours.leads) == (0, 1, True)
+    assert team().share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+if __name__ == "__main__":
+    with joined():
+        work(Path(sys.argv[1]))

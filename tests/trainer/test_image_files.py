@@ -1,0 +1,171 @@
+"""CIFAR-10 and folders of images, whole and damaged."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from trainer.data import load
+from trainer.data.folders import load_image_folder
+from trainer.data.pictures import read_image
+from trainer.problems import Problem
+
+
+def write_cifar(folder, count=4):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, count, 3072), dtype=np.uint8)
+    labels = np.arange(6 * count, dtype=np.uint8).reshape(6, count, 1) % 10
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    for name, batch in zip(names, np.concatenate([labels, pixels], 2), strict=True):
+        (folder / name).write_bytes(batch.tobytes())
+    return pixels, labels
+
+
+def test_cifar10_comes_from_its_binary_files(tmp_path):
+    pixels, labels = write_cifar(tmp_path)
+    found = load(str(tmp_path))
+    assert found.name == "cifar-10"
+    assert found.shape == (3, 32, 32)
+    assert len(found.train) == 20
+    assert found.train_labels.tolist() == labels[:5].ravel().tolist()
+    # The file's order is the whole red plane, then green, then blue, each row by row.
+    assert found.train[0, 1, 2, 3] == pixels[0, 0, 1024 + 2 * 32 + 3]
+    assert np.array_equal(found.test.reshape(4, -1), pixels[5])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"\x0a" + b[1:]])
+def test_a_damaged_cifar_file_is_a_problem_that_names_it(tmp_path, damage):
+    write_cifar(tmp_path)
+    path = tmp_path / "data_batch_3.bin"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(Problem, match="data_batch_3"):
+        load(str(tmp_path))
+
+
+def test_a_cifar_without_its_test_file_is_a_problem(tmp_path):
+    write_cifar(tmp_path)
+    (tmp_path / "test_batch.bin").unlink()
+    with pytest.raises(Problem, match="test_batch"):
+        load(str(tmp_path))
+
+
+def test_cifars_pickles_are_never_opened(tmp_path):
+    for name in ("data_batch_1", "test_batch"):
+        (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch %s/ran'\ntR." % bytes(tmp_path))
+    with pytest.raises(Problem, match=r"pickles.*binary version"):
+        load(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def save(folder, name, array, **options):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def test_a_folder_of_images_is_a_set_with_its_subfolders_as_classes(tmp_path):
+    for k in range(20):
+        kind = "ants" if k % 2 else "bees"
+        size = (40 + k, 70, 3) if k % 3 else (50, 33, 3)
+        save(tmp_path, f"{kind}/{k}.png", np.full(size, k, np.uint8))
+    (tmp_path / "notes.txt").write_text("no image")
+    found = load(str(tmp_path))
+    assert found.train.shape == (18, 3, 32, 32)
+    assert found.test.shape == (2, 3, 32, 32)
+    assert found.classes == 2
+    # Every image is of one grey: k. So each is there once, with its own class.
+    shades = np.concatenate([found.train, found.test]).mean((1, 2, 3))
+    labels = np.concatenate([found.train_labels, found.test_labels])
+    assert sorted(shades) == list(range(20))
+    assert all(label == (shade % 2 == 0) for shade, label in zip(shades, labels, strict=True))
+
+
+def test_the_split_of_a_folder_does_not_depend_on_where_or_in_which_order_it_was_written(tmp_path):
+    sets = []
+    for place, order in (("a", range(30)), ("b", reversed(range(30)))):
+        for k in order:
+            save(tmp_path / place, f"{k}.png", np.full((8, 8), 8 * k, np.uint8))
+        sets.append(load(f"{tmp_path / place}:8"))
+    assert np.array_equal(sets[0].train, sets[1].train)
+    assert np.array_equal(sets[0].test, sets[1].test)
+    assert sets[0].shape == (1, 8, 8)
+    assert len(sets[0].test) == 3
+
+
+def test_one_colour_image_makes_the_whole_folder_colour(tmp_path):
+    save(tmp_path, "grey.png", np.full((9, 9), 100, np.uint8))
+    save(tmp_path, "red.png", np.full((9, 9, 3), (255, 0, 0), np.uint8))
+    found = load(f"{tmp_path}:8")
+    images = np.concatenate([found.train, found.test])
+    means = sorted(images.mean((2, 3)).tolist())
+    assert means == [[100, 100, 100], [255, 0, 0]]
+
+
+def test_a_wide_image_keeps_its_middle(tmp_path):
+    array = np.zeros((10, 30), np.uint8)
+    array[:, 10:20] = 255
+    assert read_image(save(tmp_path, "wide.png", array), 10).min() == 255
+
+
+def test_sixteen_bits_keep_their_upper_eight(tmp_path):
+    path = save(tmp_path, "deep.png", np.full((6, 6), 200 * 256 + 17, np.uint16))
+    assert np.unique(read_image(path, 6)).tolist() == [200]
+
+
+def test_the_transparent_is_white_and_the_turned_is_upright(tmp_path):
+    array = np.zeros((6, 6, 4), np.uint8)
+    array[:3, :, 3] = 255
+    seen = read_image(save(tmp_path, "clear.png", array), 6)
+    assert seen[0].max() == 0
+    assert seen[-1].min() == 255
+    lying = np.zeros((8, 8), np.uint8)
+    lying[:, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees to stand
+    upright = read_image(save(tmp_path, "turned.png", lying, exif=exif), 8)
+    assert upright[:4].min() == 255
+    assert upright[4:].max() == 0
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.tif", "a.webp"])
+@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5])
+def test_a_cut_image_is_a_problem_that_names_the_file(tmp_path, name, keep):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+    save(tmp_path, "good.png", noise)
+    path = save(tmp_path, name, noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(Problem, match=path.name):
+        load_image_folder(tmp_path)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_damaged_png_is_read_or_is_a_problem(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("images") / "x.png"
+    Image.fromarray(np.arange(144, dtype=np.uint8).reshape(12, 12)).save(path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        found = read_image(path, 8)
+    except Problem:
+        return
+    assert found.shape[:2] == (8, 8)
+
+
+def test_an_image_too_large_to_be_honest_is_a_problem(tmp_path, monkeypatch):
+    path = save(tmp_path, "bomb.png", np.zeros((60, 60), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    with pytest.raises(Problem, match="bomb"):
+        read_image(path, 8)
+
+
+def test_a_folder_without_images_says_what_it_may_hold(tmp_path):
+    with pytest.raises(Problem, match="at least two"):
+        load(str(tmp_path))
+    with pytest.raises(Problem, match="too small"):
+        load(f"{tmp_path}:2")

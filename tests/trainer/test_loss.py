@@ -1,0 +1,97 @@
+"""Loss weightings: each is what its paper's formula says, whatever the network predicts."""
+
+import pytest
+import torch
+from scipy.stats import kstest, truncnorm
+
+from trainer.denoiser import PREDICTIONS, from_output, target
+from trainer.likelihood import LEAST_TIME
+from trainer.processes import DDPM, VESDE, VPSDE, CosinePath, SubVPSDE
+from trainer.training.loss import BUCKETS, NOISE_MEAN, NOISE_STD, Objective, bucket_times
+
+PROCESSES = [VPSDE(), SubVPSDE(), VESDE(), CosinePath(), DDPM.cosine(50)]
+
+
+def errors(process, kind):
+    """Squared errors, per image, of one wrong answer: of itself, and of the x0 and eps it means."""
+    generator = torch.Generator().manual_seed(0)
+    x0, eps, wrong = torch.randn(3, 8, 5, generator=generator, dtype=torch.float64)
+    t = torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
+    answer = target(kind, process, x0, eps, t) + wrong
+    meant = from_output(kind, process, process.diffuse(x0, t, eps), answer, t)
+    found = [(a - b).square().sum(1) for a, b in ((meant.x0, x0), (meant.eps, eps))]
+    return t, wrong.square().sum(1), *found
+
+
+@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
+def test_min_snr_is_the_clamped_snr_times_the_error_of_x0(process, kind):
+    t, own, in_x0, _ = errors(process, kind)
+    weighted = Objective(process, kind, "min-snr", gamma=5.0).weight(t) * own
+    torch.testing.assert_close(weighted, process.log_snr(t).exp().clamp_max(5.0) * in_x0)
+
+
+@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
+def test_likelihood_counts_the_error_of_eps(process, kind):
+    t, own, _, in_eps = errors(process, kind)
+    torch.testing.assert_close(Objective(process, kind, "likelihood").weight(t) * own, in_eps)
+
+
+@pytest.mark.parametrize("process", PROCESSES[:3], ids=lambda p: type(p).__name__)
+def test_likelihood_times_stand_for_the_weight_that_song_et_al_integrate(process):
+    """The integral of g²/sigma² h(t) dt is the log-SNR's range times the mean of h at the times."""
+
+    def h(t):
+        return torch.cos(3 * t) + t
+
+    t = torch.linspace(LEAST_TIME, 1, 2_000_001, dtype=torch.float64)
+    _, g2 = process.coefficients(t)
+    integral = torch.trapezoid(g2 / process.marginal(t)[1] ** 2 * h(t), t)
+    drawn = Objective(process, "eps", "likelihood").times(20_000, torch.Generator().manual_seed(0))
+    most, least = process.log_snr(t[[0, -1]])
+    assert float((most - least) * h(drawn.double()).mean()) == pytest.approx(
+        float(integral), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("process", PROCESSES[:4], ids=lambda p: type(p).__name__)
+def test_log_normal_noise_is_normal_in_the_logarithm_of_its_level(process):
+    t = Objective(process, "v", "log-normal").times(4_000, torch.Generator().manual_seed(0))
+    level = -process.log_snr(t.double()) / 2
+    inside = level[(level > -3.5) & (level < 3.5)]  # VE's and VP's own ranges cut the tails
+    assert len(inside) > 3_900
+    low, high = (-3.5 - NOISE_MEAN) / NOISE_STD, (3.5 - NOISE_MEAN) / NOISE_STD
+    law = truncnorm(low, high, loc=NOISE_MEAN, scale=NOISE_STD)
+    assert kstest(inside.numpy(), law.cdf).statistic < 0.01
+
+
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "likelihood"])
+def test_a_chain_trains_at_its_own_times_and_at_all_of_them(weighting):
+    process = DDPM.cosine(20)
+    t = Objective(process, "v", weighting).times(5_000, torch.Generator().manual_seed(0))
+    assert set((t * 20).tolist()) == set(range(1, 21))
+
+
+def test_simple_times_spread_evenly():
+    t = Objective(VPSDE(), "v").times(100, torch.Generator().manual_seed(0))
+    assert ((t * 100).floor().clamp_max(99) - torch.arange(100)).abs().max() <= 1
+    assert t.min() > 0
+    assert t.max() <= 1
+
+
+def test_no_weight_is_lost_where_no_signal_is_left():
+    one = torch.ones(1)
+    weights = {k: Objective(CosinePath(), k, "min-snr").weight(one).item() for k in PREDICTIONS}
+    assert weights == {"eps": 1, "score": 1, "v": 0, "x0": 0}
+
+
+@pytest.mark.parametrize("process", [VPSDE(), DDPM.cosine(50), DDPM.cosine(1000)])
+def test_bucket_times_lie_in_their_buckets(process):
+    t = bucket_times(process, 16)
+    assert t.shape == (BUCKETS, 16)
+    for k, row in enumerate(t):
+        assert row.min() > k / BUCKETS
+        assert row.max() <= (k + 1) / BUCKETS + 1e-6
+    if isinstance(process, DDPM):
+        torch.testing.assert_close(t * process.steps, (t * process.steps).round())

@@ -1,0 +1,269 @@
+"""Training: exact resumption, and every kind of bad luck that a run folder can have."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from trainer import __main__ as command
+from trainer.config import PRESETS
+from trainer.data import load_mnist
+from trainer.denoiser import Denoiser
+from trainer.images import to_signed
+from trainer.problems import Problem
+from trainer.processes import make_process
+from trainer.runs import Run
+from trainer.runs.checkpoints import load_tensors
+from trainer.training.learner import Learner
+from trainer.training.loop import Evaluated, Finished, Saved, Step, train
+
+SMALL = PRESETS["modern"].with_changes(
+    network_parameters={"width": 8, "blocks": 1},
+    epochs=2,
+    batch_size=32,
+    limit_images=128,
+    bound_images=4,
+    preview_steps=2,
+    evaluate_every=1,
+)
+
+
+def weights(run):
+    return load_tensors(run.checkpoints()[-1])[0]
+
+
+def test_training_tells_and_leaves_everything(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL)
+    events = list(train(SMALL, run, "cpu"))
+    steps = [e for e in events if isinstance(e, Step)]
+    assert [e.step for e in steps] == list(range(1, 9))
+    assert [e.epoch for e in steps] == [1] * 4 + [2] * 4
+    assert len([e for e in events if isinstance(e, Evaluated)]) == 2
+    assert any(isinstance(e, Saved) for e in events)
+    assert isinstance(events[-1], Finished)
+    assert [m["loss"] for m in run.metrics() if "loss" in m] == [e.loss for e in steps]
+    assert run.model()(torch.zeros(2, 1, 28, 28), torch.ones(2)).shape == (2, 1, 28, 28)
+
+
+@pytest.mark.parametrize("preset", ["modern", "report-ddpm"])
+def test_resuming_is_bit_identical(tmp_path, preset):
+    parameters = {"width": 8, "blocks": 1}
+    config = SMALL.with_changes(
+        process=PRESETS[preset].process,
+        network=PRESETS[preset].network,
+        network_parameters=parameters,
+        prediction=PRESETS[preset].prediction,
+    )
+    whole = Run.create(tmp_path / "whole", config)
+    list(train(config, whole, "cpu"))
+    broken = Run.create(tmp_path / "broken", config)
+    for stop_at in (3, 6):
+        events = train(config, broken, "cpu")
+        for event in events:
+            if isinstance(event, Step) and event.step >= stop_at:
+                break
+        events.close()
+    list(train(config, Run.open(tmp_path / "broken"), "cpu"))
+    one, other = weights(whole), weights(broken)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    losses = [[m["loss"] for m in r.metrics() if "loss" in m] for r in (whole, broken)]
+    assert losses[0] == losses[1]
+
+
+def learner(**changes):
+    config = SMALL.with_changes(warmup_steps=0, **changes)
+    return Learner(config, make_process(config.process, config.process_parameters), 1, "cpu")
+
+
+def batch(count):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+
+
+def test_evaluation_tells_where_in_time_the_network_errs(tmp_path):
+    """The buckets' losses, from the model that was saved, at the same times and noise."""
+    config = SMALL.with_changes(epochs=1, limit_images=64, process="vp", process_parameters={})
+    run = Run.create(tmp_path / "run", config)
+    (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
+    assert [m["loss_by_time"] for m in run.metrics() if "bpd" in m] == [list(event.loss_by_time)]
+    model, generator = run.model(), torch.Generator().manual_seed(0)
+    x0 = to_signed(torch.from_numpy(load_mnist().test[:500].copy()))
+    for found, k in ((event.loss_by_time[0], 0), (event.loss_by_time[9], 9)):
+        t = (k + torch.rand(500, generator=generator)) / 10
+        eps = torch.randn(x0.shape, generator=generator)
+        alpha, sigma = (v.view(-1, 1, 1, 1) for v in model.process.marginal(t))
+        with torch.no_grad():
+            answer = model.output(alpha * x0 + sigma * eps, t)
+        expected = (answer - (alpha * eps - sigma * x0)).square().mean()
+        assert found == pytest.approx(float(expected), rel=0.15)
+
+
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "min-snr", "likelihood"])
+def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(weighting):
+    """Its last layer starts at zero, so its answer is its bias, about nothing."""
+    one = learner(loss_weighting=weighting, prediction="eps", process="vp")
+    torch.nn.init.zeros_(one.network.head.bias)
+    images = batch(64)
+    loss = one.step(images, None, 0, 10)
+    generator = torch.Generator().manual_seed(0)
+    t = one.objective.times(64, generator)
+    eps = torch.randn(images.shape, generator=generator)
+    snr = one.process.log_snr(t).exp()
+    weight = (5 / snr).clamp_max(1) if weighting == "min-snr" else torch.ones(64)
+    expected = (weight * eps.square().mean((1, 2, 3))).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_parts_add_up_to_the_batch():
+    """With batch norm's statistics frozen (in evaluation mode) the parts are independent."""
+    whole, parts = learner(), learner(accumulation=3)
+    for one in (whole, parts):
+        one.network.eval()
+        torch.nn.init.normal_(one.network.head.weight, generator=torch.Generator().manual_seed(0))
+        one.loss = one.step(batch(8), None, 0, 10)
+    torch.testing.assert_close(parts.loss, whole.loss)
+    for a, b in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dropout", "seen"), [(0.0, {3}), (1.0, {-1}), (0.5, {3, -1})])
+def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen):
+    one, found = learner(classes=10, label_dropout=dropout), []
+    forward = one.network.forward
+    monkeypatch.setattr(
+        one.network, "forward", lambda x, t, labels: found.append(labels) or forward(x, t, labels)
+    )
+    one.step(batch(64), torch.full((64,), 3), 0, 10)
+    assert set(found[0].tolist()) == seen
+    if dropout == 0.5:
+        assert 16 < int((found[0] == -1).sum()) < 48
+
+
+def test_a_model_with_classes_previews_every_class_and_can_be_asked_for_one(tmp_path, monkeypatch):
+    config = SMALL.with_changes(epochs=1, limit_images=64, classes=10, preview_images=12)
+    asked = []
+    conditioned = Denoiser.conditioned
+    monkeypatch.setattr(
+        Denoiser,
+        "conditioned",
+        lambda self, labels, *rest: (
+            asked.append(labels.tolist()) or conditioned(self, labels, *rest)
+        ),
+    )
+    run = Run.create(tmp_path / "run", config)
+    (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
+    assert len(event.samples) == 12
+    assert asked == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]]
+    model = run.model()
+    x, t = torch.randn(2, 1, 28, 28), torch.full((2,), 0.5)
+    assert model.conditioned(torch.tensor([3, -1]), 2.0)(x, t).shape == x.shape
+    with pytest.raises(Problem, match="set classes to 10"):
+        list(train(config.with_changes(classes=4), Run.create(tmp_path / "r", config), "cpu"))
+
+
+def test_a_batch_smaller_than_its_parts_is_a_problem(tmp_path):
+    config = SMALL.with_changes(batch_size=4, accumulation=5)
+    with pytest.raises(Problem, match="less accumulation"):
+        list(train(config, Run.create(tmp_path / "run", config), "cpu"))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", SMALL)
+    list(train(SMALL, run, "cpu"))
+    before = run.state_path.read_bytes()
+    longer = SMALL.with_changes(epochs=4)
+    monkeypatch.setattr(Learner, "step", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(Problem, match="lower learning rate"):
+        list(train(longer, run, "cpu"))
+    assert run.state_path.read_bytes() == before
+
+
+def test_a_second_program_is_turned_away(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL)
+    with run.lock(), pytest.raises(Problem, match="another program"):
+        list(train(SMALL, Run.open(run.folder), "cpu"))
+
+
+def test_a_changed_byte_and_another_shape_are_named(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL)
+    list(train(SMALL, run, "cpu"))
+    other = SMALL.with_changes(network_parameters={"width": 16, "blocks": 1})
+    with pytest.raises(Problem, match="another network"):
+        Run(run.folder, other).model()
+    path = run.checkpoints()[-1]
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Problem, match="bytes have changed"):
+        run.model()
+    path.write_bytes(content[:2000])
+    with pytest.raises(Problem, match="damaged"):
+        run.model()
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", SMALL)
+    list(train(SMALL, run, "cpu"))
+    before = run.state_path.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Problem, match="disk is full"):
+        run.save_weights(99, {"a": torch.zeros(3)}, {})
+    assert run.state_path.read_bytes() == before
+    assert not list(run.folder.glob("**/*.tmp"))
+
+
+def test_a_run_ships_with_halved_weights_and_without_its_state(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL.with_changes(epochs=4, keep_every=1))
+    list(train(run.config, run, "cpu"))
+    copy = run.ship(tmp_path / "shipped", keep=2)
+    assert not copy.state_path.exists()
+    assert [p.name for p in copy.checkpoints()] == [run.checkpoints()[k].name for k in (1, 3)]
+    assert copy.metrics() == run.metrics()
+    x, t = torch.randn(2, 1, 28, 28), torch.full((2,), 0.5)
+    assert torch.allclose(copy.model()(x, t), run.model()(x, t), atol=0.02)
+    with pytest.raises(Problem, match="already holds"):
+        run.ship(tmp_path / "shipped")
+
+
+def test_an_existing_run_and_a_missing_one_are_refused(tmp_path):
+    Run.create(tmp_path / "run", SMALL)
+    with pytest.raises(Problem, match="already holds a run"):
+        Run.create(tmp_path / "run", SMALL)
+    with pytest.raises(Problem, match="not a run folder"):
+        Run.open(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Problem, match="file is in the way"):
+        Run.create(tmp_path / "file" / "run", SMALL)
+
+
+def test_command_line_trains_samples_and_refuses(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PRESETS, "modern", SMALL)
+    run = str(tmp_path / "run")
+    assert command.main(["train", "--run", run, "--epochs", "1", "--limit-images", "64"]) == 0
+    picture = tmp_path / "grid.png"
+    assert command.main(["sample", "--run", run, "--out", str(picture), "--steps", "2"]) == 0
+    assert picture.stat().st_size > 100
+    assert command.main(["train", "--run", run]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["modern", "modern-sde"])
+def test_shipped_models_draw_ink_like_mnist(name):
+    from assets import ASSETS
+    from trainer.images import to_bytes
+    from trainer.samplers import sample
+
+    model = Run.open(ASSETS / "models" / name).model()
+    generator = torch.Generator().manual_seed(0)
+    noise = model.process.prior_sample((16, 1, 28, 28), generator)
+    *_, last = sample(model, model.process, noise, "ddim", 20)
+    ink = to_bytes(last.x).numpy().mean() / 255
+    assert 0.08 < ink < 0.2  # MNIST: 0.131
+    assert np.mean(to_bytes(last.x).numpy()[:, :, :3] < 40) > 0.97  # the margin is empty

@@ -1,0 +1,269 @@
+"""How good samples are: FID, precision and recall, classes, and whether they are mere copies.
+
+Every figure of samples stands beside the same figure of as many real test images. A sampler that
+drew from the data itself would score that, not 0 or 1: it is the floor.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.linalg import eigh, svdvals
+from scipy.stats import mannwhitneyu
+from torch import Tensor
+from torch.nn import functional
+
+from assets import ASSETS
+from trainer.data import ImageSet
+from trainer.metrics.features import Features, digit_input, feature_set, load_digit_network
+from trainer.problems import Problem
+from trainer.runs.checkpoints import load_tensors, save_tensors
+
+SURE = 0.9
+MOST_COMPARED = 1_000
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (D,) and covariance (D, D) of features, float64: all that the FID sees of a set."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def moments(features: np.ndarray) -> Moments:
+    """Of features (N, D), N >= 2; the covariance is the unbiased one."""
+    if len(features) < 2:
+        raise Problem("A Fréchet distance needs at least 2 images on each side.")
+    wide = features.astype(np.float64)
+    return Moments(wide.mean(0), np.atleast_2d(np.cov(wide, rowvar=False)))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a positive semidefinite matrix."""
+    values, vectors = eigh(covariance)
+    return vectors * np.sqrt(values.clip(0)) @ vectors.T
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """The squared 2-Wasserstein distance of two Gaussians (Heusel et al. 2017, equation 6):
+
+    |m_a - m_b|² + tr(A + B - 2 (A B)^(1/2)). The last trace is the sum of the singular values of
+    A^(1/2) B^(1/2), which stays accurate where covariances are singular.
+    """
+    shift = np.square(a.mean - b.mean).sum()
+    overlap = svdvals(_root(a.covariance) @ _root(b.covariance)).sum()
+    spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
+    return max(0.0, float(shift + spread))
+
+
+def fid(
+    images_a: np.ndarray | Tensor, images_b: np.ndarray | Tensor, features: str = "digits"
+) -> float:
+    """The Fréchet distance of two sets of images, uint8 (N, C, H, W), in the features of that name.
+
+    Symmetric; biased upwards by about 1/N, so only figures of equal N compare. "digits" and
+    "inception" (trainer.metrics.features) are different scales.
+    """
+    chosen = feature_set(features)
+    return frechet_distance(moments(chosen(images_a)), moments(chosen(images_b)))
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "diffviz"
+
+
+def moments_name(images: np.ndarray, features: Features) -> str:
+    """The file name of a training set's moments: the features' name and the images' SHA-256."""
+    shape = f"{images.dtype} {images.shape}".encode()
+    digest = hashlib.sha256(shape + np.ascontiguousarray(images).tobytes()).hexdigest()
+    return f"{features.name}-of-{digest[:16]}.safetensors"
+
+
+def training_moments(images: np.ndarray, features: Features) -> Moments:
+    """The moments of a whole training set, uint8 (N, C, H, W); made once, then read from a file.
+
+    MNIST's is shipped; others go to the user's cache folder, if that can be written.
+    """
+    name = moments_name(images, features)
+    for folder in (ASSETS / "features", _cache_folder()):
+        try:
+            tensors, _ = load_tensors(folder / name)
+            return Moments(tensors["mean"].numpy(), tensors["covariance"].numpy())
+        except Problem:
+            continue
+    found = moments(features(images))
+    try:
+        _cache_folder().mkdir(parents=True, exist_ok=True)
+        save_moments(_cache_folder() / name, found)
+    except (OSError, Problem):
+        pass  # it is only slower without
+    return found
+
+
+def save_moments(path: Path, found: Moments) -> None:
+    tensors = {
+        "mean": torch.from_numpy(found.mean),
+        "covariance": torch.from_numpy(found.covariance),
+    }
+    save_tensors(path, tensors, {})
+
+
+def _distances(points: Tensor, others: Tensor) -> Tensor:
+    return torch.cdist(points, others, compute_mode="use_mm_for_euclid_dist")
+
+
+def coverage(points: np.ndarray, support: np.ndarray, neighbours: int = 3) -> float:
+    """The share of points (N, D) that lie in the manifold spanned by `support` (M, D).
+
+    The manifold is the union of balls around each support point that just reach its k-th nearest
+    neighbour (Kynkäänniemi et al. 2019, arXiv:1904.06991, equation 1). Precision is the coverage
+    of samples by real images, recall that of real images by samples.
+    """
+    if len(support) <= neighbours:
+        raise Problem(f"Precision and recall need more than {neighbours} images on each side.")
+    centres, inside = torch.from_numpy(support).double(), 0
+    # The nearest of all is the point itself, at distance 0.
+    radii = torch.cat(
+        [
+            _distances(part, centres).kthvalue(neighbours + 1, dim=1).values
+            for part in centres.split(1000)
+        ]
+    )
+    for part in torch.from_numpy(points).double().split(1000):
+        inside += int((_distances(part, centres) <= radii).any(1).sum())
+    return inside / len(points)
+
+
+def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each image its nearest training image: index (N,), and distance (N,).
+
+    Both uint8 (…, C, H, W); the distance is the Euclidean one of pixels in [0, 1].
+    """
+    mine = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32)) / 255
+    best = torch.full((len(mine),), torch.inf)
+    index = torch.zeros(len(mine), dtype=torch.long)
+    for start in range(0, len(training), 5000):
+        chunk = training[start : start + 5000]
+        theirs = torch.from_numpy(chunk.reshape(len(chunk), -1).astype(np.float32)) / 255
+        # |a - b|² less |a|², which does not change the order.
+        partial = torch.addmm(theirs.square().sum(1), mine, theirs.T, alpha=-2)
+        value, place = partial.min(1)
+        closer = value < best
+        best = torch.where(closer, value, best)
+        index = torch.where(closer, place + start, index)
+    found = index.numpy()
+    gap = (images.astype(np.float64) - training[found]).reshape(len(images), -1) / 255
+    return found, np.sqrt(np.square(gap).sum(1))
+
+
+def spread_out(images: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the images at even distances, or all if there are fewer.
+
+    The first of a set are often of one kind: MNIST's first 5,000 test images come from other
+    writers than the rest.
+    """
+    if count >= len(images):
+        return images
+    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
+
+
+def classify(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The digit (N,) that the feature network sees in each image, and how sure it is, 0…1 (N,)."""
+    network, _ = load_digit_network()
+    with torch.no_grad():
+        parts = torch.from_numpy(images.copy()).split(250)
+        logits = torch.cat([network(digit_input(part)) for part in parts])
+    sureness, labels = functional.softmax(logits, dim=1).max(1)
+    return labels.numpy(), sureness.numpy()
+
+
+def knows(data: ImageSet) -> bool:
+    """Whether the digit classifier's word counts on this set: it gets 90 % of test images right."""
+    if data.classes != 10:
+        return False
+    labels, _ = classify(spread_out(data.test, MOST_COMPARED))
+    return bool((labels == spread_out(data.test_labels, MOST_COMPARED)).mean() >= 0.9)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is measured of one set of images, always against the training set.
+
+    `precision`, `recall`: coverage of the images by as many training images, and the reverse.
+    `nearest`: the median pixel distance to the nearest training image, of up to 1,000 of them.
+    On digits alone: `sure`, the share in which the classifier sees a digit with at least 90 %;
+    `classes`, how many of each it sees; `imbalance`, the total variation distance of these to the
+    training set's shares (0 alike, 1 disjoint).
+    """
+
+    count: int
+    fid: float
+    precision: float
+    recall: float
+    nearest: float
+    sure: float | None
+    classes: tuple[int, ...] | None
+    imbalance: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Samples, and as many real test images, measured alike; `features` names the scale.
+
+    `copying`: the chance that a sample is nearer to its nearest training image than a test image
+    to its own (the Mann-Whitney statistic of Meehan et al. 2020, arXiv:2004.05675). 0.5 for fresh
+    draws from the data, towards 1 for copies, below 0.5 for samples unlike the data.
+    """
+
+    features: str
+    samples: Figures
+    real: Figures
+    copying: float
+
+
+def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> Report:
+    """Measure samples, uint8 (N, C, H, W) like `data`'s images, N >= 4, against `data`.
+
+    The floor is taken of N test images at even distances, or of all, if there are fewer.
+    """
+    if samples.shape[1:] != data.shape:
+        raise Problem(
+            f"The samples are {samples.shape[1:]}, the images of {data.name} {data.shape}: "
+            "they must be of one size and number of channels."
+        )
+    chosen = feature_set(features)
+    reference = training_moments(data.train, chosen)
+    digits = knows(data)
+    expected = np.bincount(data.train_labels, minlength=10) / len(data.train_labels)
+
+    def measure(images: np.ndarray) -> tuple[Figures, np.ndarray]:
+        mine, theirs = chosen(images), chosen(spread_out(data.train, len(images)))
+        _, distances = nearest(spread_out(images, MOST_COMPARED), data.train)
+        sure = classes = imbalance = None
+        if digits:
+            labels, sureness = classify(images)
+            counts = np.bincount(labels, minlength=10)
+            sure, classes = float((sureness >= SURE).mean()), tuple(counts.tolist())
+            imbalance = float(np.abs(counts / len(images) - expected).sum() / 2)
+        found = Figures(
+            count=len(images),
+            fid=frechet_distance(moments(mine), reference),
+            precision=coverage(mine, theirs),
+            recall=coverage(theirs, mine),
+            nearest=float(np.median(distances)),
+            sure=sure,
+            classes=classes,
+            imbalance=imbalance,
+        )
+        return found, distances
+
+    drawn, drawn_distances = measure(samples)
+    real, real_distances = measure(spread_out(data.test, len(samples)))
+    wins = mannwhitneyu(real_distances, drawn_distances).statistic
+    copying = float(wins / (len(real_distances) * len(drawn_distances)))
+    return Report(chosen.name, drawn, real, copying)

@@ -1,0 +1,129 @@
+"""Model cards: what a run is, what it cost, what was measured of it, and how to repeat it."""
+
+import dataclasses
+import json
+import shlex
+from typing import Any
+
+from trainer.config import DESCRIPTIONS, PRESETS
+from trainer.runs.measures import Measure, checkpoint_facts, measures, newest
+from trainer.problems import Problem
+from trainer.runs import Run
+from trainer.networks import make_network
+
+OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
+
+
+def options(run: Run) -> list[str]:
+    """What sets the run apart from its preset, as options of `trainer train`."""
+    known = run.config.preset in PRESETS
+    preset = PRESETS[run.config.preset if known else "modern"]
+    found = ["--preset", preset.preset]
+    for name, value in dataclasses.asdict(run.config).items():
+        if value == getattr(preset, name):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value)
+        if name in OPTIONS and value is not None:
+            found += [f"--{name.replace('_', '-')}", text]
+        else:
+            found += ["--set", f"{name}={text}"]
+    return found
+
+
+def card(run: Run) -> dict[str, Any]:
+    """The run's card, plain data that JSON takes. Unknown facts are None.
+
+    `seconds` and `machine` are the training's, if the run recorded them; `measures` are those of
+    its newest checkpoint; `command` repeats the training.
+    """
+    path = newest(run)
+    checkpoint, facts = checkpoint_facts(path)
+    channels = facts.get("shape", [1])[0]
+    network = make_network(run.config, channels)
+    words = ["python", "-m", "trainer", "train", *options(run), "--run", run.folder.name]
+    return {
+        "name": run.folder.name,
+        "preset": run.config.preset,
+        "description": DESCRIPTIONS.get(run.config.preset, ""),
+        "dataset": run.config.dataset,
+        "process": run.config.process,
+        "process_parameters": run.config.process_parameters,
+        "network": run.config.network,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "prediction": run.config.prediction,
+        "step": facts.get("step"),
+        "epoch": facts.get("epoch"),
+        "images_seen": facts.get("images_seen"),
+        "seconds": facts.get("seconds"),
+        "machine": facts.get("machine"),
+        "checkpoint": checkpoint,
+        "checkpoints": len(run.checkpoints()),
+        "measures": [dataclasses.asdict(entry) for entry in measures(run)],
+        "command": shlex.join(words),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "48 s", "11 min", "3 h 39 min"."""
+    if seconds < 90:
+        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def describe(measure: Measure) -> str:
+    """A measure in one sentence, with the counts it was made of."""
+    values, settings = measure.values, measure.settings
+    if measure.kind == "samples":
+        guidance = f" at guidance {settings['guidance']:g}" if "guidance" in settings else ""
+        facts = [
+            f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
+            f"{settings['steps']} steps{guidance} (as many test images: {values['floor']:.2f})"
+        ]
+        if values.get("sure") is not None:
+            real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
+            facts.append(f"{values['sure']:.0%}{real} are surely digits")
+        if counts := values.get("classes"):
+            facts.append(f"the rarest class is {min(counts) / sum(counts):.1%}")
+        if "asked" in values:
+            facts.append(f"{values['asked']:.1%} are of the class asked for")
+        if values.get("copying") is not None:
+            facts.append(f"copying {values['copying']:.2f} (copies 1, fresh draws 0.5)")
+        spent = f"{values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
+        return "; ".join([", ".join(facts), spent])
+    texts = []
+    for name, words in (("exact", "exactly"), ("bound", "at most")):
+        if values.get(name) is not None:
+            error = values.get(f"{name}_error")
+            texts.append(f"{words} {values[name]:.3f}" + (f" ± {error:.3f}" if error else ""))
+    found = ", ".join(texts) or "no finite value"
+    return f"{found} bits/dim on {values['images']:,} test images"
+
+
+def card_text(found: dict[str, Any]) -> str:
+    """A card as lines of plain text."""
+    lines = [
+        f"{found['name']}: {found['description'] or found['preset']}",
+        f"Network: {found['network']}, {found['parameters']:,} parameters, predicts "
+        f"{found['prediction']}. Process: {found['process']}.",
+    ]
+    seen = "an unknown number of" if found["images_seen"] is None else f"{found['images_seen']:,}"
+    spent = "time not recorded" if found["seconds"] is None else duration(found["seconds"])
+    where = f" on {found['machine']}" if found["machine"] else ""
+    lines.append(f"Trained on {seen} images of {found['dataset']}: {spent}{where}.")
+    lines += [f"Measured: {describe(Measure(**entry))}." for entry in found["measures"]]
+    if not found["measures"]:
+        lines.append("Not measured yet: python -m trainer figures does it.")
+    lines.append(f"Repeat: {found['command']}")
+    return "\n".join(lines)
+
+
+def cards(runs: list[Run]) -> list[dict[str, Any]]:
+    """The cards of those runs that hold a checkpoint that can be read."""
+    found = []
+    for run in runs:
+        try:
+            found.append(card(run))
+        except Problem:
+            continue
+    return found

@@ -1,0 +1,263 @@
+"""Measures of a run that are dear to make: made once, kept beside the run, shown wherever needed.
+
+measures.json in the run folder is a list of Measure; where that folder may not be written, or ships
+with DiffViz, the user's cache folder takes a file named after the checkpoint. A measure belongs to
+the checkpoint whose checksum it carries: trained on, a run has none until it is measured again.
+"""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from assets import ASSETS
+from trainer.data import ImageSet
+from trainer.drawing import Request, draw
+from trainer.training.learner import machine
+from trainer.likelihood import bits_per_dim, variational_bound
+from trainer.problems import Problem, file_problems, write_file
+from trainer.runs import Run
+
+BATCH = 64
+LIKELIHOOD_BATCH = 8
+BOUND_EVALUATIONS = 64
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What was found (`values`) of the checkpoint with that SHA-256, how, and on what machine.
+
+    `kind` is "samples" (FID and its company, NFE, seconds) or "likelihood" (bits/dim).
+    """
+
+    kind: str
+    checkpoint: str
+    settings: dict[str, Any]
+    values: dict[str, Any]
+    machine: str
+
+
+def checkpoint_facts(path: Path) -> tuple[str, dict[str, Any]]:
+    """The checksum and the facts in a checkpoint's header; its weights are not read."""
+    with file_problems("read the checkpoint", path):
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        try:
+            with safe_open(path, framework="pt") as stream:
+                metadata = stream.metadata() or {}
+        except SafetensorError as error:
+            raise Problem(
+                f"The checkpoint {path} is damaged ({error}). Use an earlier one, or train again."
+            ) from error
+    return metadata.get("sha256", ""), json.loads(metadata.get("facts", "{}"))
+
+
+def newest(run: Run) -> Path:
+    """The file of the run's newest checkpoint; a Problem when there is none."""
+    if not (found := run.checkpoints()):
+        raise Problem(f"{run.folder} holds no checkpoint yet: train it first.")
+    return found[-1]
+
+
+def _cached(checkpoint: str) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "diffviz" / f"measures-{checkpoint[:16]}.json"
+
+
+def _read(path: Path) -> list[Measure]:
+    try:
+        return [Measure(**entry) for entry in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def measures(run: Run) -> list[Measure]:
+    """What has been measured of the run's newest checkpoint, the latest last."""
+    checkpoint, _ = checkpoint_facts(newest(run))
+    both = [*_read(_cached(checkpoint)), *_read(run.folder / "measures.json")]
+    return [entry for entry in both if entry.checkpoint == checkpoint]
+
+
+def find(run: Run, kind: str, settings: dict[str, Any]) -> Measure | None:
+    """The measure of that kind with exactly these settings, if it was made already."""
+    matching = (m for m in measures(run) if m.kind == kind and m.settings == settings)
+    return next(matching, None)
+
+
+def keep(run: Run, made: Measure) -> None:
+    """Write a measure beside the run, or to the cache folder; it replaces one of like settings.
+
+    The models that ship stay as they are.
+    """
+    places = [run.folder / "measures.json", _cached(made.checkpoint)]
+    if ASSETS in run.folder.resolve().parents:
+        del places[0]
+    for path in places:
+        others = [
+            m
+            for m in _read(path)
+            if (m.kind, m.checkpoint, m.settings) != (made.kind, made.checkpoint, made.settings)
+        ]
+        content = json.dumps([dataclasses.asdict(m) for m in [*others, made]], indent=1) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, content.encode())
+            return
+        except (OSError, Problem):
+            continue  # it is only slower without
+
+
+def own_sampler(run: Run) -> tuple[str, int]:
+    """The sampler and number of steps that the run's settings name for its previews."""
+    return run.config.preview_sampler, run.config.preview_steps
+
+
+def drawn(
+    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, guidance: float = 1.0
+) -> Generator[float, None, tuple[np.ndarray, list[float], int]]:
+    """Samples as uint8 (count, C, H, W), seconds after each batch of 64, NFE of one image.
+
+    Yields the share done. Of a model with classes every class is asked for in turn.
+    """
+    classes = tuple(range(run.config.classes))
+    request = Request(
+        count, run.image_shape(), sampler, steps, seed, BATCH, classes, guidance=guidance
+    )
+    model = run.model(device=device)
+    parts: list[np.ndarray] = []
+    seconds: list[float] = []
+    begun = time.perf_counter()
+    for done, event in enumerate(draw(model, request, device=device)):
+        yield min(1.0, done / (request.batches * (steps + 1)))
+        if event.images is not None:
+            parts.append(event.images)
+            seconds.append(time.perf_counter() - begun)
+            nfe = event.nfe
+    return np.concatenate(parts), seconds, nfe
+
+
+def measure_samples(
+    run: Run,
+    data: ImageSet,
+    counts: tuple[int, ...],
+    sampler: str,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    recompute: bool = False,
+    guidance: float = 1.0,
+) -> Generator[float, None, list[Measure]]:
+    """FID and its company of the first so many samples, for each of `counts`; cached.
+
+    The largest set that is not known yet is drawn once. Yields the share done, returns a Measure
+    for each count, in order. Of a model with classes, `guidance` counts, and "asked" is the share
+    of samples in which the classifier sees the class that was asked for.
+    """
+    from trainer.metrics.features import feature_set
+    from trainer.metrics import classify, evaluate
+
+    classes = run.config.classes
+    if guidance != 1 and not classes:
+        raise Problem(f"{run.folder.name} knows no classes: guidance needs a model that does.")
+
+    def settings(count: int) -> dict[str, Any]:
+        found = {
+            "sampler": sampler,
+            "steps": steps,
+            "count": count,
+            "seed": seed,
+            "features": feature_set("digits").name,
+        }
+        return found | ({"guidance": guidance} if classes else {})
+
+    known = {count: find(run, "samples", settings(count)) for count in counts}
+    missing = sorted(count for count in counts if recompute or known[count] is None)
+    if missing:
+        checkpoint, _ = checkpoint_facts(newest(run))
+        images, seconds, nfe = yield from drawn(
+            run, device, missing[-1], sampler, steps, seed, guidance
+        )
+        for count in missing:
+            report = evaluate(images[:count], data)
+            # A count that is no multiple of the batch ends inside one: its share of the time.
+            whole, rest = divmod(count, BATCH)
+            before = seconds[whole - 1] if whole else 0.0
+            spent = before + (seconds[whole] - before) * rest / BATCH if rest else before
+            if count == missing[-1]:
+                spent = seconds[-1]
+            values = {
+                "fid": report.samples.fid,
+                "floor": report.real.fid,
+                "precision": report.samples.precision,
+                "recall": report.samples.recall,
+                "sure": report.samples.sure,
+                "sure_of_real": report.real.sure,
+                "classes": list(report.samples.classes or ()),
+                "copying": report.copying,
+                "nfe": nfe,
+                "seconds": spent,
+            }
+            if classes and report.samples.sure is not None:
+                seen, _ = classify(images[:count])
+                values["asked"] = float((seen == np.arange(count) % classes).mean())
+            made = Measure("samples", checkpoint, settings(count), values, machine(device))
+            keep(run, made)
+            known[count] = made
+    return [found for count in counts if (found := known[count]) is not None]
+
+
+def measure_likelihood(
+    run: Run,
+    data: ImageSet,
+    count: int,
+    seed: int = 0,
+    device: str = "cpu",
+    recompute: bool = False,
+) -> Generator[float, None, Measure]:
+    """Bits/dim of the first `count` test images: the variational bound and exact; cached.
+
+    Where the process has no finite probability-flow ODE the exact value is None, and "why" says so.
+    """
+    settings = {"images": count, "seed": seed, "bound_evaluations": BOUND_EVALUATIONS}
+    known = None if recompute else find(run, "likelihood", settings)
+    if known is not None:
+        return known
+    path = newest(run)
+    checkpoint, _ = checkpoint_facts(path)
+    model = run.model(path, device)
+    images = torch.from_numpy(data.test[:count].copy()).to(device)
+    bounds, exacts, why = [], [], ""
+    for k, part in enumerate(images.split(LIKELIHOOD_BATCH)):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + k)
+        bound = variational_bound(model, model.process, part, generator, BOUND_EVALUATIONS)
+        bounds.append(bound.cpu())
+        begun = k * LIKELIHOOD_BATCH / len(images)
+        yield begun + 0.3 * len(part) / len(images)
+        if not why:
+            try:
+                exacts.append(bits_per_dim(model, model.process, part, generator).cpu())
+            except Problem as problem:
+                why = str(problem)
+        yield begun + len(part) / len(images)
+    values: dict[str, Any] = {"images": len(images)}
+    for name, parts in (("bound", bounds), ("exact", [] if why else exacts)):
+        found = torch.cat(parts).double() if parts else None
+        usable = found is not None and bool(found.isfinite().all())
+        values[name] = float(found.mean()) if found is not None and usable else None
+        spread = float(found.std()) if found is not None and usable and len(found) > 1 else None
+        values[f"{name}_error"] = None if spread is None else spread / len(images) ** 0.5
+        if found is not None and not usable:
+            why = why or "it is not finite for this process."
+    if why:
+        values["why"] = why
+    made = Measure("likelihood", checkpoint, settings, values, machine(device))
+    keep(run, made)
+    return made

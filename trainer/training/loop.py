@@ -1,0 +1,325 @@
+"""Training: one generator of events, the same for the command line and for the window."""
+
+import io
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainer.config import ExperimentConfig
+from trainer.data import ImageSet, load
+from trainer.denoiser import target
+from trainer.images import to_bytes, to_signed
+from trainer.likelihood import variational_bound
+from trainer.problems import Problem, write_file
+from trainer.runs import Run
+from trainer.runs.checkpoints import load_tensors, save_tensors
+from trainer.runs.folder import training_images
+from trainer.samplers import sample
+from trainer.training.distributed import team
+from trainer.training.learner import Learner, best_device, machine, refuse_labels
+from trainer.training.loss import bucket_times
+
+FLUSH_SECONDS = 0.05
+SAVE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins (or goes on) after `step` of `steps`, on `device`."""
+
+    step: int
+    steps: int
+    steps_per_epoch: int
+    epochs: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser update is done. `epoch` counts from 1; elapsed in seconds since Started."""
+
+    step: int
+    epoch: int
+    loss: float
+    images_per_second: float
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The EMA weights on held-out images, and samples from them, uint8 NCHW.
+
+    The bound in bits/dim with its standard error, and the mean squared error of the network's
+    answer in each tenth of (0, 1], from t = 0 up. Of a model with classes, without its label.
+    """
+
+    step: int
+    epoch: int
+    bits_per_dim: float
+    error: float
+    samples: np.ndarray
+    loss_by_time: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The state, or EMA weights, are on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something failed that training survives."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Every epoch is done."""
+
+    step: int
+    elapsed: float
+
+
+Event = Started | Step | Evaluated | Saved | Warned | Finished
+
+
+def grid_png(images: np.ndarray) -> bytes:
+    """uint8 images (N, C, H, W) as one PNG, in rows of about sqrt(N)."""
+    count, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.zeros((rows * height, columns * width, channels), np.uint8)
+    for k, image in enumerate(images):
+        y, x = k // columns * height, k % columns * width
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
+    stream = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet[..., :3]).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evaluated:
+    config, device = learner.config, learner.device
+    held_out = torch.from_numpy(data.test[: config.bound_images].copy()).to(device)
+    generator = torch.Generator().manual_seed(config.seed)
+    bound = variational_bound(learner.ema, learner.process, held_out, generator)
+    losses = _loss_by_time(learner, to_signed(held_out), generator)
+    model = learner.ema
+    if config.classes:
+        labels = torch.arange(config.preview_images, device=device) % config.classes
+        model = model.conditioned(labels)
+    shape = (config.preview_images, *data.shape)
+    noise = learner.process.prior_sample(shape, generator).to(device)
+    frames = sample(
+        model,
+        learner.process,
+        noise,
+        config.preview_sampler,
+        config.preview_steps,
+        torch.Generator().manual_seed(config.seed),
+    )
+    for frame in frames:
+        last = frame.x
+    error = float(bound.std() / len(bound) ** 0.5) if len(bound) > 1 else math.nan
+    picture = to_bytes(last).cpu().numpy()
+    return Evaluated(step, epoch, float(bound.mean()), error, picture, losses)
+
+
+@torch.no_grad()
+def _loss_by_time(learner: Learner, x0: Tensor, generator: torch.Generator) -> tuple[float, ...]:
+    """The mean squared error of the EMA network's answer in each bucket of times."""
+    found = []
+    for t in bucket_times(learner.process, len(x0)).to(x0.device):
+        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        answer = learner.ema.output(learner.process.diffuse(x0, t, eps), t)
+        wanted = target(learner.config.prediction, learner.process, x0, eps, t)
+        found.append((answer - wanted).square().mean())
+    return tuple(torch.stack(found).tolist())
+
+
+def train(
+    config: ExperimentConfig,
+    run: Run,
+    device: str | None = None,
+    data: ImageSet | None = None,
+) -> Iterator[Event]:
+    """Train `config` into `run`, going on where its state stands; yields what happens, as it does.
+
+    Not asking for the next event pauses. Closing the generator, or any failure but a loss that is
+    not finite, leaves the state on disk. On one machine the same settings give the same weights,
+    however often training was interrupted. Raises Problem when the run is locked by another
+    program, its state is damaged, the loss is not finite, or the last save fails.
+    """
+    device = device or best_device()
+    data = data or load(config.dataset)
+    if not team().leads:
+        _follow(config, run, device, data)
+        return
+    with run.lock():
+        yield from _lead(config, run, device, data)
+    team().wait()
+
+
+class Lessons:
+    """The training images on the device, and which of them each step takes."""
+
+    def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
+        self.images = training_images(data, config).to(device)
+        count, least = len(self.images), config.accumulation * team().size
+        if count < 2:
+            raise Problem("Training needs at least 2 images.")
+        if min(count, config.batch_size) < least:
+            raise Problem(
+                f"A batch of {min(count, config.batch_size)} images cannot be split into {least} "
+                "parts: take a larger batch, less accumulation or fewer processes."
+            )
+        self.labels: Tensor | None = None
+        if config.classes:
+            self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
+            refuse_labels(config.classes, int(self.labels.max()))
+        self.seed, self.batch_size = config.seed, config.batch_size
+        # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
+        short = 0 < count % config.batch_size < max(2, least)
+        self.per_epoch = math.ceil(count / config.batch_size) - short
+        self.steps = self.per_epoch * config.epochs
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """The images (B, C, H, W), uint8, and labels (B,) of the step after `step` steps."""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            shuffle = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.images), generator=shuffle)
+            self._epoch, self._order = epoch, order.to(self.images.device)
+        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        return self.images[rows], None if self.labels is None else self.labels[rows]
+
+
+def _begin(
+    config: ExperimentConfig, run: Run, device: str, data: ImageSet
+) -> tuple[Lessons, Learner, int, float]:
+    """The lessons, the learner where the run's state stands, and the steps and seconds done."""
+    lessons = Lessons(config, data, device)
+    learner = Learner(config, run.process, data.shape[0], device)
+    if not run.state_path.exists():
+        return lessons, learner, 0, 0.0
+    tensors, facts = load_tensors(run.state_path)
+    learner.restore(tensors, run.state_path)
+    return lessons, learner, facts["step"], facts.get("seconds", 0.0)
+
+
+def _follow(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> None:
+    """What every rank but the first does: the same steps, and nothing else."""
+    lessons, learner, done, _ = _begin(config, run, device, data)
+    for step in range(done, lessons.steps):
+        learner.step(*lessons.at(step), step, lessons.steps)
+    team().wait()  # for the leader to have written everything
+
+
+def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> Iterator[Event]:
+    lessons, learner, done, spent = _begin(config, run, device, data)
+    steps, per_epoch = lessons.steps, lessons.per_epoch
+    run.forget_after(done)
+    begun = time.perf_counter()
+    yield Started(done, steps, per_epoch, config.epochs, device)
+
+    pending: list[tuple[int, int, Tensor, int]] = []
+    flushed_at = saved_at = begun
+    step, saved_step, healthy = done, done, True
+
+    def flush() -> list[Step]:
+        """Read the losses of the steps since the last flush: the one place that waits for them."""
+        nonlocal flushed_at, healthy, spent
+        if not pending:
+            return []
+        losses = torch.stack([loss for _, _, loss, _ in pending]).tolist()
+        now = time.perf_counter()
+        speed = sum(count for *_, count in pending) / max(now - flushed_at, 1e-9)
+        spent += now - flushed_at
+        flushed_at = now
+        events = [
+            Step(at, epoch, loss, speed, now - begun)
+            for (at, epoch, _, _), loss in zip(pending, losses, strict=True)
+        ]
+        pending.clear()
+        good = [e for e in events if math.isfinite(e.loss)]
+        run.log([{"step": e.step, "epoch": e.epoch, "loss": e.loss} for e in good])
+        if len(good) < len(events):
+            healthy = False
+            bad = next(e for e in events if not math.isfinite(e.loss))
+            raise Problem(
+                f"The loss is {bad.loss} at step {bad.step}: training has diverged and was "
+                f"stopped. The state of step {saved_step} is kept. Start again with a lower "
+                f"learning rate than {config.learning_rate:g}."
+            )
+        return events
+
+    def save_state() -> Saved:
+        nonlocal saved_at, saved_step
+        facts = {"step": step, "steps": steps, "seconds": spent}
+        save_tensors(run.state_path, learner.state(), facts)
+        saved_at, saved_step = time.perf_counter(), step
+        return Saved(step, run.state_path)
+
+    def save_weights(epoch: int) -> Saved:
+        facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
+        facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
+        facts |= {"seconds": spent, "machine": machine(device)}
+        return Saved(step, run.save_weights(step, learner.weights(), facts))
+
+    evaluation_gap = max(1, round(config.evaluate_every * per_epoch))
+    try:
+        while step < steps:
+            epoch = step // per_epoch
+            images, labels = lessons.at(step)
+            loss = learner.step(images, labels, step, steps)
+            step += 1
+            pending.append((step, epoch + 1, loss, len(images)))
+            evaluating = step % evaluation_gap == 0 or step == steps
+            keeping = step == steps or (
+                step % per_epoch == 0 and (epoch + 1) % config.keep_every == 0
+            )
+            if evaluating or keeping or time.perf_counter() - flushed_at > FLUSH_SECONDS:
+                yield from flush()
+            if evaluating:
+                outcome = _evaluate(learner, data, step, epoch + 1)
+                run.log(
+                    [
+                        {
+                            "step": step,
+                            "epoch": epoch + 1,
+                            "bpd": outcome.bits_per_dim,
+                            "loss_by_time": outcome.loss_by_time,
+                        }
+                    ]
+                )
+                picture = run.folder / "samples" / f"{step:08d}.png"
+                write_file(picture, grid_png(outcome.samples))
+                yield outcome
+            if keeping or time.perf_counter() - saved_at > SAVE_SECONDS:
+                yield from flush()
+                try:
+                    yield save_weights(epoch + 1) if keeping else save_state()
+                except Problem as problem:
+                    saved_at = time.perf_counter()
+                    yield Warned(f"{problem} Training goes on and will try again.")
+            if not pending:  # neither evaluating nor a pause is training
+                flushed_at = time.perf_counter()
+        yield save_state()
+        yield Finished(step, time.perf_counter() - begun)
+    finally:
+        if healthy and step > saved_step:
+            flush()
+            save_state()
+            save_weights(math.ceil(step / per_epoch))
