@@ -1,0 +1,240 @@
+"""What there is: samplers, processes, networks, data sets, toys, each an entry of one line or few.
+
+Command line, window, figures and tests read these tables; nothing retypes them. An entry names the
+object that does the work, which is imported when it is first needed: this needs no torch.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from trainer.ask import Choice, Setting, option
+from trainer.problems import Problem
+
+
+@dataclass(frozen=True)
+class Entry(Choice):
+    """A choice that an object stands behind: `place` is "module:object", `options` what it takes.
+
+    `chain`: of a process, that it is a discrete chain.
+    """
+
+    place: str = ""
+    options: tuple[Setting, ...] = ()
+    chain: bool = False
+
+    def find(self) -> Any:
+        """The object itself."""
+        module, _, name = self.place.partition(":")
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found
+
+    def make(self, **options: Any) -> Any:
+        """The object called with these options; a Problem where it takes no such one."""
+        known = {one.name: one for one in self.options}
+        for name in options:
+            if name not in known:
+                raise Problem(
+                    f"'{self.id}' has no option '{name}'; it takes {', '.join(known) or 'none'}."
+                )
+        values = {name: one.default for name, one in known.items()} | options
+        return self.find()(**{name: known[name].check(value) for name, value in values.items()})
+
+
+class Catalogue(dict[str, Entry]):
+    """Entries by id. `kind` says in a word what they are, for the sentence about a wrong one."""
+
+    def __init__(self, kind: str, *entries: Entry) -> None:
+        super().__init__({entry.id: entry for entry in entries})
+        self.kind = kind
+
+    def named(self, name: str) -> Entry:
+        """The entry of that id; a Problem lists them all."""
+        if name not in self:
+            raise Problem(f"There is no {self.kind} '{name}'. Choose one of: {', '.join(self)}.")
+        return self[name]
+
+
+SAMPLERS = Catalogue(
+    "sampler",
+    Entry(
+        "ddpm", "DDPM ancestral", "Walks the chain: fresh noise at every step (Ho et al. 2020)",
+        "trainer.samplers.chain:Ancestral",
+        (option("variance", "small", "Variance", "The posterior's, or the larger one, beta",
+                choices=(Choice("small", "small"), Choice("large", "large"))),),
+    ),
+    Entry(
+        "ddim", "DDIM", "Steps between marginals, without noise at eta 0 (Song et al. 2021)",
+        "trainer.samplers.chain:DDIM",
+        (option("eta", 0.0, "Eta", "Noise put back: 0 none, 1 as much as DDPM", least=0, most=1),),
+    ),
+    Entry(
+        "euler-maruyama", "Euler-Maruyama (SDE)", "The reverse-time SDE by its plainest solver",
+        "trainer.samplers.sde:EulerMaruyama",
+    ),
+    Entry(
+        "reverse-diffusion", "Reverse diffusion (SDE)", "The forward step run backwards",
+        "trainer.samplers.sde:ReverseDiffusion",
+    ),
+    Entry(
+        "predictor-corrector", "Predictor-corrector (SDE)",
+        "Langevin corrections before each step (Song et al. 2021, algorithm 1)",
+        "trainer.samplers.sde:PredictorCorrector",
+        (
+            option("snr", 0.16, "Corrector's SNR", "How far a correction goes", above=0, most=10),
+            option("corrections", 1, "Corrections", "Langevin steps before each step",
+                   least=0, most=100),
+        ),
+    ),
+    Entry(
+        "probability-flow", "Probability flow (ODE, Euler)", "The ODE by Euler's steps in t",
+        "trainer.samplers.ode:ProbabilityFlow",
+    ),
+    Entry(
+        "heun", "Heun (ODE)", "The ODE, second order, two evaluations a step (Karras et al. 2022)",
+        "trainer.samplers.ode:Heun",
+    ),
+    Entry(
+        "rk45", "RK45 (ODE, adaptive)", "Chooses its own steps to a tolerance",
+        "trainer.samplers.ode:RK45",
+        (option("tolerance", 1e-4, "Tolerance", "How far off each of its steps may be",
+                above=0, most=1),),
+    ),
+    Entry(
+        "dpm-solver++", "DPM-Solver++ 2M", "The ODE, second order, one evaluation a step",
+        "trainer.samplers.ode:DPMSolver",
+    ),
+    Entry(
+        "edm-heun", "EDM stochastic Heun", "Heun, with noise put back before each step",
+        "trainer.samplers.sde:StochasticHeun",
+        (
+            option("churn", 40.0, "Churn", "How much noise is put back in all", least=0, most=1e4),
+            option("churn_noise", 1.0, "Churn's noise", "Its scale; a little over 1 adds detail",
+                   least=0, most=10),
+        ),
+    ),
+)  # fmt: skip
+
+_STEPS = option(
+    "steps", 1000, "Timesteps", "T, how many steps the chain has", least=2, most=100_000
+)
+_BETAS = (
+    _STEPS,
+    option("beta_start", 1e-4, "First beta", "Noise of the first step", above=0, most=1),
+    option("beta_end", 0.02, "Last beta", "Noise of the last step", above=0, most=1),
+)
+_BETA_MAX = option("beta_max", 0.999, "Largest beta", "No step adds more noise", above=0, most=1)
+_RATES = (
+    option("beta_min", 0.1, "First beta", "The rate of noise at t = 0", above=0, most=1e4),
+    option("beta_max", 20.0, "Last beta", "The rate of noise at t = 1", above=0, most=1e4),
+)
+
+PROCESSES = Catalogue(
+    "process",
+    Entry("ddpm-linear", "DDPM, linear betas", "Ho et al. 2020",
+          "trainer.processes.chain:DDPM.linear", _BETAS, chain=True),
+    Entry(
+        "ddpm-cosine", "DDPM, cosine betas", "Nichol and Dhariwal 2021",
+        "trainer.processes.chain:DDPM.cosine",
+        (_STEPS, option("offset", 0.008, "Offset", "Keeps the first betas from 0", above=0, most=1),
+         _BETA_MAX),
+        chain=True,
+    ),
+    Entry(
+        "ddpm-sigmoid", "DDPM, sigmoid schedule", "Jabri et al. 2022",
+        "trainer.processes.chain:DDPM.sigmoid",
+        (_STEPS, option("start", -3.0, "Start", "Where on the sigmoid it starts", least=-20,
+                        most=20),
+         option("end", 3.0, "End", "Where on the sigmoid it ends", least=-20, most=20), _BETA_MAX),
+        chain=True,
+    ),
+    Entry("ddpm-zero-snr", "DDPM, linear, zero terminal SNR", "Lin et al. 2023",
+          "trainer.processes.chain:zero_terminal_snr_linear", _BETAS, chain=True),
+    Entry("vp", "VP SDE", "Variance preserving (Song et al. 2021)",
+          "trainer.processes.sde:VPSDE", _RATES),
+    Entry("sub-vp", "sub-VP SDE", "A variance below VP's, which likelihoods favour",
+          "trainer.processes.sde:SubVPSDE", _RATES),
+    Entry(
+        "ve", "VE SDE", "Variance exploding: the image stays, the noise grows",
+        "trainer.processes.sde:VESDE",
+        (option("sigma_min", 0.01, "Least noise", "sigma at t = 0", above=0, most=1e4),
+         option("sigma_max", 50.0, "Most noise", "sigma at t = 1", above=0, most=1e6)),
+    ),
+    Entry("cosine", "cosine path", "The cosine schedule in continuous time (Salimans and Ho 2022)",
+          "trainer.processes.flow:CosinePath"),
+    Entry("flow", "rectified flow", "The straight line from data to noise (Liu et al. 2022)",
+          "trainer.processes.flow:RectifiedFlow"),
+)  # fmt: skip
+
+_WIDTH = option("width", 48, "Width", "Channels at the upper level", least=1, most=4096)
+_BLOCKS = option("blocks", 2, "Blocks", "Residual blocks a level", least=1, most=64)
+
+NETWORKS = Catalogue(
+    "network",
+    Entry(
+        "lean", "Lean U-Net", "Two levels, attention at the lower: trains fast on a CPU",
+        "trainer.networks.lean:UNet",
+        (_WIDTH, _BLOCKS, option("octaves", 0, "Octaves", "Sines and cosines of the pixels that it "
+                                 "also sees, for likelihood", least=0, most=8)),
+    ),
+    Entry(
+        "report", "The report's U-Net", "Three levels, attention at every one",
+        "trainer.networks.report:ReportUNet",
+        (option("width", 32, "Width", "Channels at the upper level", least=1, most=4096), _BLOCKS,
+         option("dropout", 0.1, "Dropout", "Share of features dropped in training", least=0,
+                most=0.99)),
+    ),
+)  # fmt: skip
+
+SPACINGS = (
+    Choice("time", "even in t"),
+    Choice("quadratic", "even in √t", "More steps near the data"),
+    Choice("log-snr", "even in log-SNR", "Lu et al. 2022"),
+    Choice("karras", "Karras et al.", "Even in (σ/α)^(1/7)"),
+)
+
+PREDICTIONS = (
+    Choice("eps", "ε, the noise"),
+    Choice("x0", "x0, the image"),
+    Choice("v", "v = α ε − σ x0"),
+    Choice("score", "the score"),
+)
+
+WEIGHTINGS = (
+    Choice("simple", "simple", "All times alike"),
+    Choice("log-normal", "log-normal", "More of the noise at which images take shape"),
+    Choice("min-snr", "min-SNR", "Easy noise counts less (Hang et al. 2023)"),
+    Choice("likelihood", "likelihood", "What bits/dim asks for"),
+)
+
+PRECISIONS = (
+    Choice("auto", "auto", "bfloat16 where the hardware multiplies it natively, else float32"),
+    Choice("float32", "float32"),
+    Choice("bfloat16", "bfloat16"),
+)
+
+FEATURES = (
+    Choice("digits", "digits", "What a small classifier of MNIST sees"),
+    Choice("inception", "inception", "Needs diffviz[inception] and its weights"),
+)
+
+TOYS = Catalogue(
+    "toy distribution",
+    Entry("eight-gaussians", "eight Gaussians", "", "trainer.toys:eight_gaussians"),
+    Entry("three-gaussians", "three Gaussians", "", "trainer.toys:three_gaussians"),
+    Entry("two-moons", "two moons", "", "trainer.toys:two_moons"),
+    Entry("swiss-roll", "swiss roll", "", "trainer.toys:swiss_roll"),
+    Entry("checkerboard", "checkerboard", "", "trainer.toys:checkerboard"),
+    Entry("rings", "rings", "", "trainer.toys:rings"),
+    Entry("spiral", "spiral", "", "trainer.toys:spiral"),
+)
+
+DATASETS = Catalogue(
+    "kind of data set",
+    Entry("mnist", "MNIST: 60,000 handwritten digits", "", "trainer.data.idx:load_mnist"),
+    Entry("idx", "IDX files", "Fashion-MNIST, EMNIST, KMNIST…", "trainer.data.idx:IDX"),
+    Entry("cifar", "CIFAR-10's binary files", "", "trainer.data.cifar:CIFAR"),
+    Entry("images", "A folder of images", "Subfolders are classes", "trainer.data.folders:Images"),
+)
