@@ -43,8 +43,8 @@ class Setting:
 
     `kind` is bool, int, float, str, dict, tuple or an Ask; `items` what a tuple holds. Numbers lie
     in [`least`, `most`], above `above`. `choices` are read when needed, so that a catalogue may
-    grow. A dict with `of` holds the options of what the field of that name chooses. `more` keeps
-    a setting behind the form's More… button.
+    grow; `suggested` values are offered besides any other. A dict with `of` holds the options of
+    what the field of that name chooses. `more` keeps a setting behind the form's More… button.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Setting:
     most: float | None = None
     unit: str = ""
     choices: Mapping[str, Choice] | tuple[Choice, ...] = ()
+    suggested: tuple[Any, ...] = ()
     of: str = ""
     more: bool = False
     optional: bool = False

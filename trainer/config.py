@@ -1,132 +1,174 @@
-"""What an experiment is, as frozen data, and the named presets. Importing this needs no torch."""
+"""What an experiment is, as an Ask, and the named presets. Importing this needs no torch."""
 
-import dataclasses
-import json
-from dataclasses import dataclass, field
-from typing import Any, get_origin
+from dataclasses import dataclass
+from typing import Any
 
+from trainer.ask import Ask, setting
+from trainer.catalogue import NETWORKS, PRECISIONS, PREDICTIONS, PROCESSES, SAMPLERS, WEIGHTINGS
 from trainer.problems import Problem
 
-WEIGHTINGS = ("simple", "log-normal", "min-snr", "likelihood")
-PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value out of JSON is one of a field's type."""
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is float:
-        return isinstance(value, int | float)
-    return isinstance(value, dict if get_origin(kind) is dict else kind)
+MOST_SEED = 2**64 - 1  # what torch.Generator.manual_seed takes
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Ask):
     """Everything that decides a training's outcome, besides the machine.
 
-    `process` and `network` are names in PROCESSES and NETWORKS, with their parameters beside them.
-    `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs; `preview`
-    images are drawn from fixed noise at the same times. `keep_every` epochs a checkpoint is kept.
-
-    `loss_weighting` is one of WEIGHTINGS (trainer.training.loss). With `classes` above 0 the
-    network is told each image's label, but for a `label_dropout` share of them. `batch_size`
-    images make one update, taken in `accumulation` parts one after the other, which needs less
-    memory (batch norm then sees a part at a time). `precision` is auto (the fastest that the
-    hardware has natively), float32 or bfloat16.
+    With `classes` above 0 the network is told each image's label, but for a `label_dropout` share
+    of them. `bound_images` held-out images give the live bits/dim each `evaluate_every` epochs;
+    `preview_images` are drawn from fixed noise at the same times.
     """
 
-    preset: str = "custom"
-    dataset: str = "mnist"
-    process: str = "ddpm-cosine"
-    process_parameters: dict[str, Any] = field(default_factory=dict)
-    network: str = "lean"
-    network_parameters: dict[str, Any] = field(default_factory=dict)
-    prediction: str = "v"
-    loss_weighting: str = "simple"
-    min_snr_gamma: float = 5.0
-    classes: int = 0
-    label_dropout: float = 0.1
-    epochs: int = 300
-    batch_size: int = 128
-    accumulation: int = 1
-    precision: str = "auto"
-    learning_rate: float = 2e-3
-    decay_fraction: float = 0.4
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    ema: float = 0.998
-    seed: int = 0
-    limit_images: int | None = None
-    evaluate_every: float = 1.0
-    keep_every: int = 100
-    bound_images: int = 128
-    preview_images: int = 16
-    preview_sampler: str = "ddim"
-    preview_steps: int = 20
+    # fmt: off - a setting a paragraph
+    preset: str = setting("custom", "Preset", "The named experiment that this began as", more=True)
+    dataset: str = setting(
+        "mnist",
+        "Dataset",
+        "What it learns to draw: mnist, or a folder of IDX files "
+        "(Fashion-MNIST, EMNIST…), of CIFAR-10's binary files, or of images (folder:64 for 64 "
+        "pixels a side, 32 otherwise)",
+    )
+    process: str = setting(
+        "ddpm-cosine",
+        "Process",
+        "How noise is added; the model learns to undo it",
+        choices=PROCESSES,
+    )
+    process_parameters: dict[str, Any] = setting(
+        {}, "Process' options", "What the process takes", of="process", more=True
+    )
+    network: str = setting(
+        "lean", "Network", "What learns to take the noise away", choices=NETWORKS
+    )
+    network_parameters: dict[str, Any] = setting(
+        {}, "Network's options", "What the network takes", of="network", more=True
+    )
+    prediction: str = setting(
+        "v",
+        "Network predicts",
+        "The noise, the clean image, v = α ε − σ x0, or the score",
+        choices=PREDICTIONS,
+        more=True,
+    )
+    loss_weighting: str = setting(
+        "simple",
+        "Loss weighting",
+        "simple: all times alike; log-normal: more of the noise at "
+        "which images take shape (Karras et al. 2022); min-snr: easy noise counts less (Hang et "
+        "al. 2023); likelihood: what bits/dim asks for",
+        choices=WEIGHTINGS,
+        more=True,
+    )
+    min_snr_gamma: float = setting(
+        5.0, "Min-SNR gamma", "Where min-snr cuts the weights", above=0, more=True
+    )
+    classes: int = setting(
+        0,
+        "Classes",
+        "Tell the network each image's class, of so many; 0: do not",
+        least=0,
+        most=100_000,
+        more=True,
+    )
+    label_dropout: float = setting(
+        0.1,
+        "Label dropout",
+        "Share of images whose class is hidden, which is what guidance compares with",
+        least=0,
+        most=1,
+        more=True,
+    )
+    epochs: int = setting(300, "Epochs", "Passes over all training images", least=1)
+    batch_size: int = setting(128, "Batch", "Images an optimiser step learns from", least=2)
+    accumulation: int = setting(
+        1,
+        "Accumulation",
+        "Parts of a batch taken one after the other: less memory, the same "
+        "step (batch norm sees a part at a time)",
+        least=1,
+        more=True,
+    )
+    precision: str = setting(
+        "auto",
+        "Precision",
+        "What convolutions and products run in: auto takes bfloat16 where the hardware has it",
+        choices=PRECISIONS,
+        more=True,
+    )
+    learning_rate: float = setting(
+        2e-3, "Rate", "Learning rate, the size of a step; too large, it diverges", above=0
+    )
+    decay_fraction: float = setting(
+        0.4,
+        "Decay over the last",
+        "Share of training in which the learning rate falls to 0",
+        least=0,
+        most=1,
+        more=True,
+    )
+    warmup_steps: int = setting(
+        100, "Warm-up steps", "The learning rate rises over so many steps", least=0, more=True
+    )
+    weight_decay: float = setting(
+        0.01, "Weight decay", "Pulls the weights towards 0", least=0, more=True
+    )
+    gradient_clip: float = setting(
+        1.0, "Gradient clip", "Longest gradient that is taken as it is", above=0, more=True
+    )
+    ema: float = setting(
+        0.998,
+        "EMA",
+        "Weight of the past in the average of the weights that samples",
+        least=0,
+        most=1,
+        more=True,
+    )
+    seed: int = setting(
+        0,
+        "Seed",
+        "The same seed gives the same weights on the same machine",
+        least=0,
+        most=MOST_SEED,
+    )
+    limit_images: int | None = setting(
+        None, "Images at most", "Train on only the first so many images", least=1, more=True
+    )
+    evaluate_every: float = setting(
+        1.0, "Evaluate every", "Epochs between two evaluations", above=0, more=True
+    )
+    keep_every: int = setting(
+        100, "Checkpoint every", "Epochs between two checkpoints that are kept", least=1, more=True
+    )
+    bound_images: int = setting(
+        128,
+        "Bound's images",
+        "Held-out images that the live bits/dim is measured on",
+        least=1,
+        more=True,
+    )
+    preview_images: int = setting(
+        16, "Preview images", "Samples drawn at each evaluation", least=1, most=4096, more=True
+    )
+    preview_sampler: str = setting(
+        "ddim",
+        "Preview sampler",
+        "What draws the pictures while training",
+        choices=SAMPLERS,
+        more=True,
+    )
+    preview_steps: int = setting(
+        20,
+        "Preview steps",
+        "Sampler steps of the pictures while training",
+        least=1,
+        most=100_000,
+        more=True,
+    )
+    # fmt: on
 
-    def __post_init__(self) -> None:
-        for name, least in {
-            "epochs": 1,
-            "batch_size": 2,
-            "accumulation": 1,
-            "classes": 0,
-            "min_snr_gamma": 0.0,
-            "learning_rate": 0.0,
-            "evaluate_every": 0.0,
-            "keep_every": 1,
-            "preview_images": 1,
-            "preview_steps": 1,
-            "bound_images": 1,
-        }.items():
-            value = getattr(self, name)
-            strict = isinstance(least, float)
-            if not value >= least or (strict and value == 0):
-                bound = "above 0" if strict else f"at least {least}"
-                raise Problem(f"{name.replace('_', ' ')} must be {bound}, not {value:g}.")
-        for name in ("decay_fraction", "ema", "label_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise Problem(f"{name.replace('_', ' ')} must lie between 0 and 1.")
-        for name, choices in (
-            ("loss_weighting", WEIGHTINGS),
-            ("precision", PRECISIONS),
-        ):
-            if getattr(self, name) not in choices:
-                words = name.replace("_", " ")
-                raise Problem(
-                    f"{words} is one of {', '.join(choices)}, not '{getattr(self, name)}'."
-                )
-
-    def with_changes(self, **changes: Any) -> "ExperimentConfig":
-        return dataclasses.replace(self, **changes)
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "ExperimentConfig":
-        """Read what `to_json` wrote; a Problem says what is missing, unknown or of a wrong type."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise Problem(f"The settings are not valid JSON ({error}).") from error
-        if not isinstance(values, dict):
-            raise Problem("The settings are not a JSON object.")
-        known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise Problem(
-                f"The settings name {', '.join(unknown)}, which this version does not know. "
-                "They may come from a newer DiffViz."
-            )
-        for f in dataclasses.fields(cls):
-            if f.name in values and not _fits(values[f.name], f.type):
-                raise Problem(
-                    f"The settings hold a value of the wrong type ({f.name}: {values[f.name]!r})."
-                )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise Problem(f"The settings hold a value of the wrong type ({error}).") from error
+    def check(self) -> None:
+        if not self.dataset.strip():
+            raise Problem("Dataset (dataset) must be mnist, or a folder: it is empty.")
 
 
 # Ten passes over MNIST are ten minutes on two cores that multiply bfloat16. The cosine betas and v
@@ -183,7 +225,10 @@ PRESETS: dict[str, ExperimentConfig] = {
         # Nothing but the schedule, whose last step now keeps no signal (Lin et al. 2023), and v
         # prediction, which it needs: at alpha = 0 eps says nothing of the image.
         REPORT_DDPM.with_changes(
-            preset="report-ddpm-mended", process="ddpm-zero-snr", prediction="v"
+            preset="report-ddpm-mended",
+            process="ddpm-zero-snr",
+            process_parameters=REPORT_DDPM.process_parameters,
+            prediction="v",
         ),
         # Report §4. Its 10,000 "epochs" of 0.12 s must be optimiser steps: 22 passes over MNIST in
         # batches of 128. Guessed: the report's own U-Net, the score as what it predicts, and the
@@ -191,7 +236,6 @@ PRESETS: dict[str, ExperimentConfig] = {
         REPORT_DDPM.with_changes(
             preset="report-sde",
             process="vp",
-            process_parameters={},
             prediction="score",
             epochs=22,
             preview_sampler="euler-maruyama",

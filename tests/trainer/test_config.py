@@ -28,8 +28,11 @@ def test_presets_come_back_from_json_and_name_things_that_exist(name):
 @given(
     st.builds(
         ExperimentConfig,
-        dataset=st.text(max_size=10),
-        process_parameters=st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+        dataset=st.text(min_size=1, max_size=10).filter(str.strip),
+        process=st.just("vp"),
+        process_parameters=st.dictionaries(
+            st.sampled_from(["beta_min", "beta_max"]), st.floats(1e-3, 100), max_size=2
+        ),
         epochs=st.integers(1, 10**6),
         learning_rate=st.floats(1e-9, 10),
         ema=st.floats(0, 1),
@@ -52,7 +55,10 @@ def test_report_preset_is_the_reports():
 def test_the_mended_report_differs_in_its_schedule_and_what_it_predicts_only():
     ours, theirs = PRESETS["report-ddpm-mended"], PRESETS["report-ddpm"]
     assert ours == theirs.with_changes(
-        preset=ours.preset, process=ours.process, prediction=ours.prediction
+        preset=ours.preset,
+        process=ours.process,
+        process_parameters=theirs.process_parameters,
+        prediction=ours.prediction,
     )
     process = make_process(ours.process, ours.process_parameters)
     assert (process.steps, float(process.alpha_bars[-1])) == (300, 0.0)
@@ -66,6 +72,16 @@ def test_missing_keys_take_their_defaults():
 def test_text_that_is_no_json_object_is_a_problem(text):
     with pytest.raises(Problem, match="JSON"):
         ExperimentConfig.from_json(text)
+
+
+def test_options_of_what_is_chosen_anew_begin_anew():
+    config = PRESETS["report-ddpm"].with_changes(process="vp")
+    assert config.process_parameters == {}
+    assert config.options("process_parameters") == {"beta_min": 0.1, "beta_max": 20.0}
+    with pytest.raises(Problem, match="no option 'steps'"):
+        config.with_changes(process_parameters={"steps": 3})
+    with pytest.raises(Problem, match="above 0"):
+        config.with_changes(process_parameters={"beta_min": 0})
 
 
 def test_an_unknown_key_is_a_problem_that_names_it():
@@ -94,7 +110,7 @@ def test_an_unknown_key_is_a_problem_that_names_it():
     ],
 )
 def test_a_value_of_the_wrong_type_is_a_problem(name, value):
-    with pytest.raises(Problem, match="wrong type"):
+    with pytest.raises(Problem, match=f"\\({name}\\) must be"):
         ExperimentConfig.from_json(json.dumps({name: value}))
 
 
@@ -121,10 +137,17 @@ def test_a_value_of_the_wrong_type_is_a_problem(name, value):
         ("min_snr_gamma", 0),
         ("loss_weighting", "heavy"),
         ("precision", "float8"),
+        ("prediction", "vv"),
+        ("process", "diffuse"),
+        ("network", "nope"),
+        ("preview_sampler", "nosuch"),
+        ("dataset", " "),
+        ("epochs", 1.5),
+        ("learning_rate", "a"),
     ],
 )
 def test_a_value_out_of_range_is_a_problem_that_names_it(name, value):
-    words = name.replace("_", " ")
+    words = f"\\({name}\\) must be"
     with pytest.raises(Problem, match=words):
         ExperimentConfig.from_json(json.dumps({name: value}))
     with pytest.raises(Problem, match=words):

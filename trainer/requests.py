@@ -1,0 +1,206 @@
+"""What can be asked of a trained model: the asks that window, command line and scripts share.
+
+Importing this needs no torch.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.ask import Ask, setting
+from trainer.catalogue import FEATURES, PRECISIONS, SAMPLERS, SPACINGS
+from trainer.config import MOST_SEED
+from trainer.masks import MASKS
+from trainer.problems import Problem
+
+EACH, ANY = "each", "any"  # what `classes` may say besides numbers
+# Of modern-conditional's samples 91 % are of the class asked for at guidance 1, 98 % at 1.5 and
+# 99 % at 2 (python -m trainer measure --guidance).
+GUIDANCE = 2.0
+IMAGE_TIP = "The number of a test image, counted from 0 (train:4: of a training image), or a file"
+
+
+# fmt: off - a setting a paragraph
+@dataclass(frozen=True)
+class OfModel(Ask):
+    """Something asked of one checkpoint of one run: `model` is its name, or its folder's path."""
+
+    model: str = setting("modern", "Model", "The trained model that is asked")
+    checkpoint: str = setting(
+        "", "Checkpoint", "A file of the run's checkpoints (the newest unless given): earlier ones "
+        "draw worse digits",
+    )
+
+    def check(self) -> None:
+        if not self.model.strip():
+            raise Problem("Model (model) must be a run's name or folder: it is empty.")
+
+
+@dataclass(frozen=True)
+class Sampling(OfModel):
+    """How a model's answers become images."""
+
+    sampler: str = setting(
+        "ddim", "Sampler", "How the model's answers become steps from noise to image",
+        choices=SAMPLERS,
+    )
+    steps: int = setting(
+        50, "Steps", "Updates from noise to image: fewer are quicker and coarser", least=1,
+        most=100_000,
+    )
+    spacing: str = setting(
+        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
+    )
+    options: dict[str, Any] = setting(
+        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
+    )
+    classes: str = setting(
+        EACH, "Class", "Which class a model that knows classes is asked to draw: each in turn, "
+        "any, a number, or several in turn",
+    )
+    guidance: float = setting(
+        GUIDANCE, "Guidance", "How strongly a class is asked for: 1 plainly, more gives clearer "
+        "and less varied images (Ho and Salimans 2022); it takes two passes of the network",
+        least=0, most=100,
+    )
+    precision: str = setting(
+        "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where the "
+        "hardware has it, and float32 for solvers that choose their own steps",
+        choices=PRECISIONS, more=True,
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.classes not in (EACH, ANY) and not (
+            self.classes.split() and all(word.isdecimal() for word in self.classes.split())
+        ):
+            raise Problem(
+                f"Class (classes) must be each, any, or numbers from 0 on, not '{self.classes}'."
+            )
+
+    def labels(self, known: int) -> tuple[int, ...]:
+        """The classes asked for in turn of a model that knows classes 0…known - 1; () for none.
+
+        Raises Problem for a class that it does not know.
+        """
+        if self.classes in (EACH, ANY):
+            return tuple(range(known)) if self.classes == EACH else ()
+        wanted = tuple(int(word) for word in self.classes.split())
+        if not known:
+            raise Problem("This model was trained without classes: it cannot be asked for one.")
+        if max(wanted) >= known:
+            raise Problem(f"The classes of this model are 0 to {known - 1}.")
+        return wanted
+
+
+@dataclass(frozen=True)
+class Drawing(Sampling):
+    """Images to draw. Image k begins as the same noise whatever their number.
+
+    With `start` below 1 each begins at that time from `image` with noise added (SDEdit, Meng et
+    al. 2022, arXiv:2108.01073) instead of from the prior.
+    """
+
+    count: int = setting(
+        64, "Images", "How many images; the first stay the same when there are more", least=1,
+        most=10_000_000, suggested=(16, 64, 256, 1024),
+    )
+    seed: int = setting(
+        0, "Seed", "The noise that the images begin as: another one, other digits", least=0,
+        most=MOST_SEED,
+    )
+    image: str = setting("", "Image", IMAGE_TIP + ", to start from instead of noise", more=True)
+    start: float = setting(
+        1.0, "Start at t", "How far that image is noised first: 1 is all noise", above=0, most=1,
+        more=True,
+    )
+    batch: int = setting(
+        64, "At a time", "Images drawn together: more are faster, and take more memory", least=1,
+        most=100_000, more=True,
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.start < 1 and not self.image.strip():
+            raise Problem("Start at t (start) needs an image to start from: name one.")
+
+
+@dataclass(frozen=True)
+class Inpainting(Drawing):
+    """Completions of `image`, of which `mask` is forgotten.
+
+    The known part is kept: at every step it is set to the image noised to the same level (Song et
+    al. 2021, appendix I.2).
+    """
+
+    sampler: str = setting(
+        "ddpm", "Sampler", "How the model's answers become steps from noise to image",
+        choices=SAMPLERS,
+    )
+    image: str = setting("0", "Image", IMAGE_TIP)
+    mask: str = setting(
+        "centre", "Forget", "What is drawn anew: " + ", ".join(MASKS) + ", an image file that is "
+        "white there, or rows of 0 and 1",
+    )
+    repeats: int = setting(
+        1, "Repeats", "How often each update is made: more let both parts agree better (RePaint, "
+        "Lugmayr et al. 2022)", least=1, most=1000,
+    )
+    count: int = setting(16, "Images", "How many completions, each from other noise", least=1,
+                         most=100_000, suggested=(4, 16, 36, 64))
+
+
+@dataclass(frozen=True)
+class OfPath(OfModel):
+    """Something that follows the probability-flow ODE, solved adaptively."""
+
+    tolerance: float = setting(
+        1e-3, "Tolerance", "How far off each of the ODE solver's steps may be, relatively: less is "
+        "slower and more exact", above=0, most=1, suggested=(1e-2, 1e-3, 1e-4),
+    )
+    precision: str = setting(
+        "float32", "Precision", "What convolutions and products run in: to a solver that chooses "
+        "its own steps, bfloat16's rounding looks like roughness", choices=PRECISIONS, more=True,
+    )
+
+
+@dataclass(frozen=True)
+class Encoding(OfPath):
+    """Images turned into latents, and back."""
+
+    image: str = setting("0", "Image", IMAGE_TIP)
+    count: int = setting(
+        1, "Images", "How many test images from that one on", least=1, most=10_000
+    )
+
+
+@dataclass(frozen=True)
+class Interpolation(OfPath):
+    """Images between two, by their latents (spherical interpolation) and by their pixels."""
+
+    first: str = setting("0", "From", IMAGE_TIP)
+    second: str = setting("1", "To", IMAGE_TIP)
+    count: int = setting(
+        9, "Images", "How many images, both ends among them", least=2, most=1000,
+        suggested=(5, 7, 9, 11),
+    )
+
+
+@dataclass(frozen=True)
+class Likelihood(OfModel):
+    """Exact bits/dim of test images by the probability-flow ODE, the variational bound beside."""
+
+    count: int = setting(16, "Test images", "How many test images", least=1)
+    seed: int = setting(0, "Seed", "Of all random draws", least=0, most=MOST_SEED)
+    batch: int = setting(64, "At a time", "Images at a time", least=1, more=True)
+
+
+@dataclass(frozen=True)
+class Evaluation(Drawing):
+    """Samples measured: FID, precision, recall, classes, copying."""
+
+    count: int = setting(1024, "Images", "How many to draw", least=4, most=10_000_000)
+    features: str = setting(
+        "digits", "Features", "What the FID is taken in; inception needs diffviz[inception] and "
+        "its weights", choices=FEATURES,
+    )
+# fmt: on
