@@ -1,0 +1,67 @@
+"""Named tensors in files: safetensors with facts and a digest. Nothing is unpickled."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from trainer.problems import Problem, file_problems, write_file
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes: a checkpoint carries it to show damage."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write tensors as safetensors, with `facts` (JSON) and the tensors' digest as metadata."""
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"facts": json.dumps(facts), "sha256": digest(held)}
+    write_file(path, save(held, metadata))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_tensors` wrote; a Problem when the file is cut off or its bytes have changed."""
+    with file_problems("read the checkpoint", path):
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        try:
+            with safe_open(path, framework="pt") as stream:
+                metadata = stream.metadata() or {}
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise Problem(
+                f"The checkpoint {path} is damaged ({error}). Use an earlier one, or train again."
+            ) from error
+    if metadata.get("sha256") != digest(tensors):
+        raise Problem(
+            f"The checkpoint {path} is damaged: its bytes have changed since it was written. "
+            "Use an earlier one, or train again."
+        )
+    return tensors, json.loads(metadata["facts"])
+
+
+def in_type(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors with those of floating point as `dtype`."""
+    return {n: w.to(dtype) if w.is_floating_point() else w for n, w in tensors.items()}
+
+
+def load_weights(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Put `weights` into `module`; a Problem when names or shapes are another network's."""
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise Problem(
+            f"The checkpoint {path} belongs to another network than this run's settings describe: "
+            f"{str(error).splitlines()[-1].strip()} Open it with the settings it was trained with."
+        ) from error

@@ -1,0 +1,194 @@
+"""A run folder is the interface: whoever trains writes it, whoever looks opens it.
+
+config.json                 the ExperimentConfig
+metrics.jsonl               a line a step {"step", "epoch", "loss"}, or an evaluation {"step",
+                            "epoch", "bpd", "loss_by_time" (ten, from t = 0 up to 1)}
+state.safetensors           everything that exact resumption needs; replaced whole
+checkpoints/00000469.safetensors   EMA weights after that step
+samples/00000469.png        the preview grid drawn at that step
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from assets import ASSETS
+from trainer.config import ExperimentConfig
+from trainer.denoiser import Denoiser
+from trainer.devices import precision_of
+from trainer.networks import make_network
+from trainer.problems import Problem, file_problems, write_file
+from trainer.processes import Process, make_process
+from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
+if TYPE_CHECKING:
+    from trainer.data import ImageSet
+
+__all__ = ["SHIPPED", "Run", "find", "training_images"]
+
+SHIPPED = ASSETS / "models"  # the models that come with DiffViz
+
+
+class Run:
+    """One run folder. Reading never writes; writing belongs to whoever holds `lock()`."""
+
+    def __init__(self, folder: Path, config: ExperimentConfig) -> None:
+        self.folder = folder
+        self.config = config
+
+    @classmethod
+    def create(cls, folder: str | Path, config: ExperimentConfig) -> "Run":
+        """A new run in `folder`, which must not hold a run yet."""
+        folder = Path(folder)
+        if (folder / "config.json").exists():
+            raise Problem(
+                f"{folder} already holds a run. Resume it, or choose another folder: "
+                "nothing is overwritten."
+            )
+        with file_problems("make the run folder", folder):
+            for part in ("checkpoints", "samples"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+        write_file(folder / "config.json", config.to_json().encode())
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in `folder`."""
+        folder = Path(folder)
+        path = folder / "config.json"
+        if not path.exists():
+            raise Problem(f"{folder} is not a run folder: it has no config.json.")
+        with file_problems("read", path):
+            text = path.read_text()
+        return cls(folder, ExperimentConfig.from_json(text))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the right to write this run; a Problem when another program has it."""
+        with file_problems("write to the run folder", self.folder):
+            try:
+                with FileLock(self.folder / "lock", timeout=0):
+                    yield
+            except Timeout as error:
+                raise Problem(
+                    f"{self.folder} is being trained by another program. "
+                    "Stop that one first, or choose another folder."
+                ) from error
+
+    @property
+    def process(self) -> Process:
+        return make_process(self.config.process, self.config.process_parameters)
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def checkpoints(self) -> list[Path]:
+        """The files of EMA weights, oldest first."""
+        return sorted((self.folder / "checkpoints").glob("*.safetensors"))
+
+    def newest(self) -> Path:
+        """The file of the newest checkpoint; a Problem when there is none."""
+        if not (found := self.checkpoints()):
+            raise Problem(f"{self.folder} holds no checkpoint yet: train it first.")
+        return found[-1]
+
+    def save_weights(self, step: int, weights: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+        path = self.folder / "checkpoints" / f"{step:08d}.safetensors"
+        save_tensors(path, weights, facts)
+        return path
+
+    def log(self, lines: list[dict[str, Any]]) -> None:
+        """Append lines to metrics.jsonl."""
+        path = self.folder / "metrics.jsonl"
+        with file_problems("write", path), open(path, "a") as stream:
+            stream.write("".join(json.dumps(line) + "\n" for line in lines))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line still being written is left out."""
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
+        with file_problems("read", path):
+            lines = path.read_text().splitlines()
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics later than `step`: on resuming, those steps are made again."""
+        lines = self.metrics()
+        kept = [line for line in lines if line["step"] <= step]
+        if len(kept) < len(lines):
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            write_file(self.folder / "metrics.jsonl", text.encode())
+
+    def model(
+        self,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
+    ) -> Denoiser:
+        """The EMA weights of `checkpoint` (the newest unless given) as model(x, t) -> eps.
+
+        `precision` is what the network runs in (trainer.devices); likelihoods need float32.
+        """
+        dtype = precision_of(precision, device)
+        checkpoint = checkpoint or self.newest()
+        weights, facts = load_tensors(checkpoint)
+        network = make_network(self.config, facts["shape"][0], device)
+        load_weights(network, in_type(weights, torch.float32), checkpoint)
+        model = Denoiser(network, self.process, self.config.prediction, dtype)
+        return model.eval().requires_grad_(False)
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that the newest checkpoint was trained on."""
+        channels, height, width = load_tensors(self.newest())[1]["shape"]
+        return channels, height, width
+
+    def ship(self, folder: str | Path, keep: int = 3) -> "Run":
+        """A copy of this run for others, in a new folder: what is needed to open it, no more.
+
+        Settings, metrics, and `keep` checkpoints evenly spread, the last among them, with their
+        weights in half precision. Without the training's state it cannot be resumed.
+        """
+        self.newest()
+        if keep < 1:
+            raise Problem("A run ships with at least 1 checkpoint.")
+        found = self.checkpoints()
+        keep = min(keep, len(found))
+        chosen = [found[round((k + 1) * len(found) / keep) - 1] for k in range(keep)]
+        copy = Run.create(folder, self.config)
+        for path in chosen:
+            weights, facts = load_tensors(path)
+            copy.save_weights(facts["step"], in_type(weights, torch.float16), facts)
+        copy.log(self.metrics())
+        return copy
+
+
+def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:
+    """The run folder that a name in one of `places`, or else a path, means."""
+    candidates = [*(place / model for place in places), Path(model)]
+    for folder in candidates:
+        if (folder / "config.json").is_file():
+            return folder
+    looked = ", ".join(str(folder) for folder in dict.fromkeys(candidates))
+    raise Problem(
+        f"There is no model '{model}': none of {looked} holds a config.json. "
+        "Name a model, or give a run's folder."
+    )
+
+
+def training_images(images: "ImageSet", config: ExperimentConfig) -> Tensor:
+    """The training images that `config` uses, uint8 (N, C, H, W)."""
+    chosen = torch.from_numpy(images.train.copy())
+    return chosen if config.limit_images is None else chosen[: config.limit_images]
