@@ -1,5 +1,6 @@
 """Settings for all tests: no display is needed, and few processor cores are taken."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,45 @@ import torch
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 SMALL = {"network_parameters": {"width": 8, "blocks": 1}}
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request):
+    """Both precisions: either may be what auto means where the tests run."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """Put back what a test may have left of itself in the application and in torch."""
+    from PySide6.QtCore import QLocale
+    from PySide6.QtWidgets import QApplication
+
+    app = QApplication.instance()
+    threads, locale = torch.get_num_threads(), QLocale()
+    before = (app.palette(), app.styleSheet(), app.styleHints().colorScheme()) if app else None
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    QLocale.setDefault(locale)
+    app = QApplication.instance()
+    if app is not None and before is not None:
+        palette, sheet, scheme = before
+        if app.styleHints().colorScheme() != scheme:
+            app.styleHints().setColorScheme(scheme)
+        if app.palette() != palette:
+            app.setPalette(palette)
+        if app.styleSheet() != sheet:
+            app.setStyleSheet(sheet)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged(caplog):
+    """An error in the log fails a test: it is what nobody foresaw. A test that means it says so
+    by clearing the log."""
+    yield
+    errors = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
+    assert not errors, f"errors were logged: {errors}"
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +75,13 @@ def small_models(tmp_path_factory):
 def small_app(monkeypatch, small_models):
     """The app over small models, with a small `modern` preset."""
     from diffviz.shell import session
-    from diffviz.views.training import view as training_panel
     from trainer.config import PRESETS
 
     small = PRESETS["modern"].with_changes(
         **SMALL, limit_images=256, bound_images=4, preview_steps=2
     )
     monkeypatch.setattr(session, "SHIPPED", small_models)
-    monkeypatch.setitem(training_panel.PRESETS, "modern", small)
+    monkeypatch.setitem(PRESETS, "modern", small)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 
 from trainer import samplers
 from trainer.denoiser import Prediction
-from trainer.processes import spread
+from trainer.processes import Process, spread
 
 
 class GaussianModel:
@@ -73,7 +73,26 @@ class GaussianPredictor(Gaussian):
         return Prediction(self.mean + offset @ self.axes.T, self(x, t))
 
 
-def moments(monkeypatch, model, sampler: str, steps: int, start: float = 1.0, **options):
+class Units(samplers.Noise):
+    """Noise that is, at each draw, a single unit in one dimension of a few rows: see `moments`."""
+
+    def __init__(self, rows: int, dims: int, process: Process) -> None:
+        super().__init__(0, (rows, dims), process, dtype=torch.float64)
+        self.drawn = 0
+
+    def extra(self) -> torch.Tensor:
+        self.drawn += 1
+        noise = torch.zeros(self.shape, dtype=self.dtype)
+        dims = self.shape[1]
+        first = 1 + dims * self.drawn
+        noise[first : first + dims] = torch.eye(dims, dtype=self.dtype)
+        return noise
+
+    def between(self, s, t) -> torch.Tensor:
+        return self.extra()
+
+
+def moments(model, sampler: str, steps: int, start: float = 1.0, **options):
     """Mean (D,) and covariance (D, D) of what a sampler draws from the prior, exactly.
 
     With a Gaussian's score every update is affine in x and in its noise, so one batch tells all:
@@ -82,19 +101,9 @@ def moments(monkeypatch, model, sampler: str, steps: int, start: float = 1.0, **
     """
     process, dims = model.process, len(model.mean)
     rows = 1 + dims * (steps + 1)
-    injected = 0
-
-    def unit(x, generator):
-        nonlocal injected
-        injected += 1
-        noise = torch.zeros_like(x)
-        first = 1 + dims * injected
-        noise[first : first + dims] = torch.eye(dims, dtype=x.dtype)
-        return noise
-
-    monkeypatch.setattr(samplers, "_normal", unit)
     x = torch.zeros(rows, dims, dtype=torch.float64)
     x[1 : 1 + dims] = process.prior_std * torch.eye(dims, dtype=torch.float64)
-    *_, last = samplers.sample(model, process, x, sampler, steps, start=start, **options)
+    noise = Units(rows, dims, process)
+    *_, last = samplers.sample(model, process, x, sampler, steps, noise, start, **options)
     change = last.x[1:] - last.x[0]
     return last.x[0], change.T @ change

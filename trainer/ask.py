@@ -258,7 +258,7 @@ class Ask:
                 "They may come from a newer DiffViz."
             )
 
-    def options(self, name: str) -> dict[str, Any]:
+    def filled(self, name: str) -> dict[str, Any]:
         """All options of what the field chooses: those given, and the others' defaults."""
         known = options_of(self, name, getattr(self, settings_of(type(self))[name].of))
         return {key: one.default for key, one in known.items()} | getattr(self, name)

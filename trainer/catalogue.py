@@ -113,6 +113,10 @@ SAMPLERS = Catalogue(
             option("churn", 40.0, "Churn", "How much noise is put back in all", least=0, most=1e4),
             option("churn_noise", 1.0, "Churn's noise", "Its scale; a little over 1 adds detail",
                    least=0, most=10),
+            option("churn_from", 0.0, "Churn from", "The least σ/α at which noise is put back",
+                   least=0, most=1e6),
+            option("churn_to", 1e6, "Churn to", "The largest σ/α at which it is", least=0,
+                   most=1e6),
         ),
     ),
 )  # fmt: skip

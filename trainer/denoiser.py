@@ -11,12 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from trainer import catalogue
 from trainer.problems import Problem
 from trainer.processes import Process, spread
 
 Model = Callable[[Tensor, Tensor], Tensor]
 
-PREDICTIONS = ("eps", "x0", "v", "score")
+PREDICTIONS = tuple(choice.id for choice in catalogue.PREDICTIONS)
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ def latest_time(model: Model, process: Process) -> float:
 class Beliefs:
     """A model's x0 and eps at x (B, …), t one time or (B,); counts what it is asked.
 
-    `nfe` is the number of evaluations so far: each is one pass of the network (of twice the batch
-    under guidance).
+    `nfe` is the number of the network's passes so far: a guided evaluation takes two.
     """
 
     def __init__(self, model: Model, process: Process) -> None:
@@ -65,7 +65,7 @@ class Beliefs:
         self.nfe = 0
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Prediction:
-        self.nfe += 1
+        self.nfe += getattr(self.model, "passes", 1)
         times = torch.as_tensor(t).to(x).expand(len(x))
         return predict(self.model, self.process, x, times)
 
@@ -141,6 +141,11 @@ class Denoiser(nn.Module):
         self.precision = precision
         self.labels: Tensor | None = None
         self.guidance = 1.0
+
+    @property
+    def passes(self) -> int:
+        """How many passes of the network an evaluation takes."""
+        return 1 if self.labels is None or self.guidance == 1.0 else 2
 
     def conditioned(self, labels: Tensor, guidance: float = 1.0) -> "Denoiser":
         """This denoiser asking for `labels` (B,), -1 meaning no class, at that guidance scale."""

@@ -1,96 +1,196 @@
-"""Drawing many images: batches of a sampler, each of its own seed, to show or to measure."""
+"""The only place that draws and seeds: equal asks give equal pixels, wherever they come from."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from trainer.ask import Ask
+from trainer.catalogue import SAMPLERS
+from trainer.data import ImageSet, load
+from trainer.data.pictures import in_channels, read_image
 from trainer.denoiser import Denoiser
+from trainer.devices import best_device
 from trainer.images import to_bytes, to_signed
+from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
-from trainer.samplers import sample
-from trainer.steer import edit
+from trainer.requests import Drawing, Inpainting, OfModel, Sampling
+from trainer.runs.folder import SHIPPED, Run, find
+from trainer.samplers import Frame, Known, Noise, sample
+from trainer.samplers.noise import mixed
+
+__all__ = ["Opened", "Stage", "draw", "drawn_images", "image_of", "open_model"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to draw: `count` images of `shape` (C, H, W) by a sampler with its options.
+class Opened:
+    """A model that an ask names, ready to be asked, on its device."""
 
-    `labels`, if any, are the classes asked for, in turn, at `guidance`. With `start_image`, uint8
-    (C, H, W), each drawing starts at time `start` from that image with noise added (SDEdit, Meng
-    et al. 2022, arXiv:2108.01073) instead of from the prior.
+    run: Run
+    model: Denoiser
+    device: str
+
+    @cached_property
+    def data(self) -> ImageSet:
+        """The images that it was trained on."""
+        return load(self.run.config.dataset)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what it draws."""
+        return self.run.image_shape()
+
+    def image(self, asked: str) -> Tensor:
+        """The image that `asked` means (`image_of`), float (1, C, H, W) in [-1, 1]."""
+        found = image_of(asked, self)
+        return to_signed(torch.from_numpy(found[None].copy())).to(self.device)
+
+    def asking(self, ask: Sampling, places: range) -> Denoiser:
+        """The model, asked for the classes that `ask` names in turn, at those images' places."""
+        labels = ask.labels(getattr(self.model.network, "classes", 0))
+        if not labels:
+            return self.model
+        chosen = [labels[place % len(labels)] for place in places]
+        return self.model.conditioned(torch.tensor(chosen, device=self.device), ask.guidance)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A frame of the images from `first` on, drawn together; `last` when they are finished.
+
+    `seconds` spent on them so far.
     """
 
-    count: int
-    shape: tuple[int, int, int]
-    sampler: str = "ddim"
-    steps: int = 50
-    seed: int = 0
-    batch: int = 64
-    labels: tuple[int, ...] = ()
-    guidance: float = 1.0
-    start: float = 1.0
-    start_image: np.ndarray | None = None
-    options: tuple[tuple[str, float | str], ...] = ()
+    first: int
+    frame: Frame
+    last: bool
+    seconds: float
 
     @property
-    def batches(self) -> int:
-        return -(-self.count // self.batch)
+    def count(self) -> int:
+        return len(self.frame.x)
+
+    def images(self) -> np.ndarray:
+        """The images, uint8 (B, C, H, W); before the last frame the model's guesses."""
+        return to_bytes(self.frame.x if self.last else self.frame.x0).cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A step of batch `batch` is done; after its last, its `images`, uint8 (B, C, H, W)."""
+def precision_for(ask: Ask) -> str:
+    """The precision that an ask means: to a sampler that chooses its own steps auto is float32.
 
-    batch: int
-    nfe: int
-    images: np.ndarray | None
-
-
-def asked(model: Denoiser, labels: Sequence[int], places: range, guidance: float) -> Denoiser:
-    """The model, asked at `guidance` for the classes `labels` in turn, at those images' places.
-
-    Without labels it is asked for none. Raises Problem for a class that the model does not know.
+    bfloat16's rounding would look to it like roughness of the model.
     """
-    if not labels:
-        return model
-    classes = getattr(model.network, "classes", 0)
-    if any(not 0 <= label < classes for label in labels if classes):
-        raise Problem(f"The classes of this model are 0 to {classes - 1}.")
-    chosen = [labels[place % len(labels)] for place in places]
-    device = next(model.parameters()).device
-    return model.conditioned(torch.tensor(chosen, device=device), guidance)
+    asked = str(getattr(ask, "precision", "float32"))
+    sampler = getattr(ask, "sampler", None)
+    adaptive = sampler is not None and SAMPLERS.named(sampler).find().adaptive
+    return "float32" if asked == "auto" and adaptive else asked
 
 
-def draw(
-    model: Denoiser, request: Request, rank: int = 0, ranks: int = 1, device: str = "cpu"
-) -> Iterator[Drawn]:
-    """Draw what is requested, batch by batch; of several `ranks`, each draws every so-manieth.
+def open_model(
+    ask: OfModel, places: tuple[Path, ...] = (SHIPPED,), device: str | None = None
+) -> Opened:
+    """The run and the weights that an ask names; a name is looked up in `places`.
 
-    Every batch has a generator of its own, seeded by (seed, batch): an image depends on its place
-    and on the batch size, not on how many were drawn or by how many machines.
+    Raises Problem where there is no such run or checkpoint.
     """
-    process = model.process
-    if request.count < 1 or request.batch < 1:
-        raise Problem("The number of images and the batch size must be at least 1.")
-    for batch in range(rank, request.batches, ranks):
-        places = range(batch * request.batch, min(request.count, (batch + 1) * request.batch))
-        generator = torch.Generator().manual_seed(request.seed * 1_000_003 + batch)
-        x = process.prior_sample((len(places), *request.shape), generator)
-        answers = asked(model, request.labels, places, request.guidance)
-        options: dict[str, Any] = dict(request.options)
-        how = (request.sampler, request.steps, generator)
-        if request.start_image is None:
-            frames = sample(answers, process, x.to(device), *how, **options)
-        else:
-            image = to_signed(torch.from_numpy(request.start_image.copy())).expand_as(x)
-            frames = edit(answers, process, image.to(device), request.start, *how, **options)
-        previous = None
-        for frame in frames:
-            if previous is not None:
-                yield Drawn(batch, previous.nfe, None)
-            previous = frame
-        assert previous is not None
-        yield Drawn(batch, previous.nfe, to_bytes(previous.x).cpu().numpy())
+    run, device = Run.open(find(ask.model, places)), device or best_device()
+    path = Path(ask.checkpoint) if ask.checkpoint else None
+    if path is not None and not path.is_file():
+        path = run.folder / "checkpoints" / ask.checkpoint
+        if not path.is_file():
+            raise Problem(f"{run.folder.name} keeps no checkpoint {path.stem}. Choose another one.")
+    return Opened(run, run.model(path, device, precision_for(ask)), device)
+
+
+def image_of(asked: str, opened: Opened) -> np.ndarray:
+    """The picture that `asked` means, uint8 (C, H, W) as the model draws: the number of a test
+    image, train:N for training image N, or an image file.
+    """
+    channels, height, width = opened.shape
+    part, _, number = asked.rpartition(":")
+    if not number.isdecimal() or part not in ("", "train", "test"):
+        return in_channels(read_image(Path(asked), height, width), channels)
+    images = opened.data.train if part == "train" else opened.data.test
+    if int(number) >= len(images):
+        raise Problem(
+            f"There is no {part or 'test'} image {number}: they are numbered from 0 to "
+            f"{len(images) - 1}."
+        )
+    return np.ascontiguousarray(images[int(number)])
+
+
+def mask_of(asked: str, height: int, width: int) -> np.ndarray:
+    """The mask that `asked` means, bool (height, width), true where to forget: a name in MASKS,
+    rows of 0 and 1, or an image file that is white there. A Problem where nothing is forgotten.
+    """
+    rows = asked.split()
+    if asked in MASKS:
+        return forgotten(asked, height, width)
+    if rows and all(set(row) <= {"0", "1"} for row in rows):
+        if len(rows) != height or any(len(row) != width for row in rows):
+            raise Problem(
+                f"The mask is {len(rows)} x {len(rows[0])}, the image {height} x {width}: paint "
+                "it anew."
+            )
+        found = np.array([[digit == "1" for digit in row] for row in rows], bool)
+    elif Path(asked).is_file():
+        found = in_channels(read_image(Path(asked), height, width), 1)[0] > 127
+    else:
+        raise Problem(
+            f"There is no mask '{asked}': name {', '.join(MASKS)}, or an image file that is white "
+            "where to forget."
+        )
+    if not found.any():
+        raise Problem(f"The mask {asked[:40]} forgets nothing: make it white where to forget.")
+    return found
+
+
+def seeds(seed: int, places: range) -> list[int]:
+    """The seed of each image's own noise: image k's follows from `seed` and k alone."""
+    return [mixed(seed, place) for place in places]
+
+
+def draw(ask: Drawing, opened: Opened, rank: int = 0, ranks: int = 1) -> Iterator[Stage]:
+    """Draw what is asked, batch by batch; of several `ranks` each draws every so-manieth batch.
+
+    Every image has noise of its own, seeded by (seed, its place): it depends neither on how many
+    are drawn nor on the batch, but for rounding.
+    """
+    process, options = opened.model.process, ask.filled("options")
+    image = opened.image(ask.image) if ask.image else None
+    known = None
+    if isinstance(ask, Inpainting):
+        assert image is not None
+        mask = torch.from_numpy(~mask_of(ask.mask, *opened.shape[1:])).to(opened.device)
+        known = Known(image, mask, ask.repeats)
+    for first in range(rank * ask.batch, ask.count, ranks * ask.batch):
+        places = range(first, min(ask.count, first + ask.batch))
+        noise = Noise(seeds(ask.seed, places), opened.shape, process, opened.device)
+        x = process.prior_std * noise.start()
+        if ask.start < 1 and image is not None:
+            t = torch.full((len(x),), ask.start, device=x.device)
+            x = process.diffuse(image.expand_as(x), t, noise.start())
+        model = opened.asking(ask, places)
+        frames = sample(
+            model, process, x, ask.sampler, ask.steps, noise, ask.start, ask.spacing,
+            known=known, **options,
+        )  # fmt: skip
+        seconds = 0.0
+        while True:
+            began = time.perf_counter()
+            frame = next(frames, None)
+            seconds += time.perf_counter() - began
+            if frame is None:
+                break
+            yield Stage(first, frame, frame.index == ask.steps, seconds)
+
+
+def drawn_images(ask: Drawing, opened: Opened | None = None) -> np.ndarray:
+    """All the images of an ask, uint8 (N, C, H, W): what a script wants."""
+    opened = opened or open_model(ask)
+    return np.concatenate([stage.images() for stage in draw(ask, opened) if stage.last])

@@ -19,9 +19,7 @@ from trainer import ode
 from trainer.denoiser import Beliefs, Model, latest_time
 from trainer.images import LEVEL, dequantise, to_signed
 from trainer.problems import Problem
-from trainer.processes import DDPM, Process, spread
-
-LEAST_TIME = 1e-4  # where likelihood takes the data to be, if sigma(0) = 0: there is no score there
+from trainer.processes import Process, spread
 
 
 @dataclass(frozen=True)
@@ -114,26 +112,27 @@ def bound_terms(
     around the model's x0 with the variance of x_1 / alpha_1. Raises Problem for a process without
     a chain.
     """
-    if not isinstance(process, DDPM):
+    steps = process.chain_steps
+    if steps is None:
         raise Problem("Only a DDPM chain has a bound of terms; use variational_bound for an SDE.")
     if variance not in ("small", "large"):
         raise Problem(f"DDPM's variance is 'small' or 'large', not '{variance}'.")
     x0 = to_signed(images)
     bits = x0[0].numel() * math.log(2)
     believe = Beliefs(model, process)
-    yield Term(process.steps, prior_nats(process, x0) / bits, 0)
-    for i in range(process.steps, 1, -1):
-        t = torch.tensor([i / process.steps]).to(x0)
+    yield Term(steps, prior_nats(process, x0) / bits, 0)
+    for i in range(steps, 1, -1):
+        t = torch.tensor([i / steps]).to(x0)
         nats = _transition_nats(believe, process, x0, t, generator, variance)
         yield Term(i - 1, nats / bits, believe.nfe)
-    first = torch.tensor([1 / process.steps]).to(x0)
+    first = torch.tensor([process.earliest]).to(x0)
     last = _reconstruction(believe, process, x0, first, generator)
     yield Term(0, last / bits, believe.nfe)
 
 
 def _transition_nats(
     believe: Beliefs,
-    process: DDPM,
+    process: Process,
     x0: Tensor,
     t: Tensor,
     generator: torch.Generator,
@@ -144,7 +143,8 @@ def _transition_nats(
     With the posterior's variance it is (SNR(t-1) - SNR(t)) |x0 - guess|² / 2; with beta's, that
     times the ratio r of the two variances, and D (r - 1 - log r) / 2 for their difference.
     """
-    s = (t * process.steps - 1) / process.steps
+    steps = 1 / process.earliest
+    s = (t * steps - 1) / steps
     x = process.diffuse(x0, t, _noise(x0, generator))
     weight = 0.5 * (process.log_snr(s).exp() - process.log_snr(t).exp())
     error = (x0 - believe(x, t).x0).flatten(1).square().sum(1)
@@ -195,17 +195,17 @@ def _bound(
     x0 = to_signed(images)
     total = prior_nats(process, x0)
     offset = torch.rand(len(x0), generator=generator, device=generator.device).to(x0.device)
-    if isinstance(process, DDPM):
-        count = min(evaluations, process.steps - 1)
+    if (steps := process.chain_steps) is not None:
+        count = min(evaluations, steps - 1)
         for k in range(count):
-            jitter = offset if count < process.steps - 1 else torch.full_like(offset, 0.5)
-            place = (k + jitter) / count * (process.steps - 1)
-            t = (2 + place.floor().clamp_max(process.steps - 2)) / process.steps
+            jitter = offset if count < steps - 1 else torch.full_like(offset, 0.5)
+            place = (k + jitter) / count * (steps - 1)
+            t = (2 + place.floor().clamp_max(steps - 2)) / steps
             nats = _transition_nats(believe, process, x0, t, generator)
-            total = total + nats * (process.steps - 1) / count
-        first = torch.full((1,), 1 / process.steps, device=x0.device)
+            total = total + nats * (steps - 1) / count
+        first = torch.full((1,), process.earliest, device=x0.device)
     else:
-        first = torch.full((1,), least_time(process), device=x0.device)
+        first = torch.full((1,), process.likelihood_time, device=x0.device)
         most = process.log_snr(first)
         # Where alpha(1) = 0 the log-SNR has no lower end; below -12 nothing is left to count.
         least = process.log_snr(torch.ones_like(first)).clamp_min(-12.0)
@@ -217,17 +217,6 @@ def _bound(
             total = total + 0.5 * (most - least) * error / evaluations
     total = total + _reconstruction(believe, process, x0, first, generator)
     return total / (x0[0].numel() * math.log(2))
-
-
-def least_time(process: Process) -> float:
-    """Where likelihood takes the data to be: t = 0 for VE, whose sigma(0) > 0, else LEAST_TIME.
-
-    For a chain it is a tenth of the first timestep.
-    """
-    if isinstance(process, DDPM):
-        return 0.1 / process.steps
-    noisy = bool(process.marginal(torch.zeros(1))[1] > 0)
-    return 0.0 if noisy else LEAST_TIME
 
 
 def exact_nats(
@@ -242,7 +231,8 @@ def exact_nats(
     """log p(x) in nats (B,) of continuous x (B, …), by the probability-flow ODE.
 
     Song et al. 2021, equation 39: log p_0(x) = log p_1(x_1) + the integral of the divergence of
-    dx/dt, from `least_time` to 1 (0.999 where only x0 could start), by adaptive RK45. The
+    dx/dt, from the process's
+    `likelihood_time` to 1 (0.999 where only x0 could start), by adaptive RK45. The
     divergence is Hutchinson's estimate with `probes` Rademacher vectors (Grathwohl et al. 2019),
     whose scatter gives the error, or exact, dimension by dimension. Each solver's evaluation is one
     pass forward, and one backward a probe.
@@ -277,7 +267,7 @@ def exact_nats(
 
     rows = 1 if exact_trace else probes
     end = np.concatenate([x.detach().flatten().double().cpu().numpy(), np.zeros(rows * batch)])
-    start, stop = least_time(process), latest_time(model, process)
+    start, stop = process.likelihood_time, latest_time(model, process)
     for _, after, between in ode.solve(slope, start, stop, end, tolerance):
         end = between(after)
     solved = torch.from_numpy(end).to(x)

@@ -19,6 +19,15 @@ GUIDANCE = 2.0
 IMAGE_TIP = "The number of a test image, counted from 0 (train:4: of a training image), or a file"
 
 
+def classes_of_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """What the window's views stored before version 2: a class as a number, -1 any, -2 each."""
+    found = {name: value for name, value in values.items() if name not in ("class", "label")}
+    number = values.get("class", values.get("label"))
+    if isinstance(number, int):
+        found["classes"] = {-1: ANY, -2: EACH}.get(number, str(number))
+    return found
+
+
 # fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class OfModel(Ask):

@@ -1,7 +1,7 @@
 """Steering a trained model without training: inpainting, editing, encoding, interpolation."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,9 @@ from trainer import ode
 from trainer.denoiser import Beliefs, Model, latest_time
 from trainer.problems import Problem
 from trainer.processes import Process
-from trainer.samplers import Frame, noise_step, sample, walk
+from trainer.samplers import Frame, Known, Noise, noise_step, sample
 
 
-@torch.no_grad()
 def inpaint(
     model: Model,
     process: Process,
@@ -22,47 +21,23 @@ def inpaint(
     mask: Tensor,
     sampler: str = "ddpm",
     steps: int = 50,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Noise | None = None,
     resample: int = 1,
     spacing: str = "time",
-    **options: float | str,
+    **options: Any,
 ) -> Iterator[Frame]:
     """Draw images that equal `known` (B, …) where `mask` is true; mask broadcasts over x_T.
 
-    After every update the known part is set to a fresh draw of q(x_t | known) (Song et al. 2021,
-    appendix I.2). `resample` > 1 then noises the state again and repeats the update that many times
-    in all, which lets the two parts agree (RePaint, Lugmayr et al. 2022, arXiv:2201.09865). Any
-    sampler works, one update at a time; frames as `trainer.samplers.sample` gives them, with the
-    evaluations of all repeats. Raises Problem on shapes that do not fit.
+    `trainer.samplers.sample` with a known part: before every evaluation it is set to a fresh draw
+    of q(x_t | known) (Song et al. 2021, appendix I.2). `resample` > 1 then noises the state again
+    and repeats the update that many times in all, which lets the two parts agree (RePaint, Lugmayr
+    et al. 2022, arXiv:2201.09865). Frames count the evaluations of all repeats. Raises Problem on
+    shapes that do not fit.
     """
-    if resample < 1:
-        raise Problem("Inpainting makes each update at least once: resample is 1 or more.")
-    if mask.dtype != torch.bool:
-        raise Problem("Inpainting's mask is boolean: true where the image is known.")
-    try:
-        mask, known = mask.expand_as(x_T), known.to(x_T).expand_as(x_T)
-    except RuntimeError as error:
-        raise Problem(
-            f"The mask {tuple(mask.shape)}, the known image {tuple(known.shape)} and the noise "
-            f"{tuple(x_T.shape)} are of different shapes."
-        ) from error
-    if generator is None:
-        generator = torch.Generator(x_T.device).manual_seed(0)
-    times = process.times(steps, latest_time(model, process), spacing)
-    believe = Beliefs(model, process)
-    x = x_T
-    for i, (t, s) in enumerate(pairwise(times)):
-        pair = torch.stack([t, s])
-        for again in range(resample):
-            if again:
-                x = noise_step(process, x, s if s > 0 else None, t, generator)
-            x = torch.where(mask, noise_step(process, known, None, t, generator), x)
-            first, last = walk(believe, x, pair, sampler, generator, **options)
-            if again == 0:
-                yield Frame(i, float(t), x, torch.where(mask, known, first.x0), first.nfe)
-            x = last.x
-    x = torch.where(mask, known, x)
-    yield Frame(steps, 0.0, x, x, believe.nfe)
+    part = Known(known, mask, resample)
+    return sample(
+        model, process, x_T, sampler, steps, generator, 1.0, spacing, known=part, **options
+    )
 
 
 def edit(
@@ -72,9 +47,9 @@ def edit(
     strength: float = 0.5,
     sampler: str = "ddim",
     steps: int = 50,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Noise | None = None,
     spacing: str = "time",
-    **options: float | str,
+    **options: Any,
 ) -> Iterator[Frame]:
     """SDEdit (Meng et al. 2022, arXiv:2108.01073): noise `image` (B, …) to t = strength, denoise.
 
@@ -82,10 +57,12 @@ def edit(
     """
     if not 0 < strength <= 1:
         raise Problem(f"An edit's strength lies in (0, 1], not at {strength:g}.")
-    generator = generator or torch.Generator(image.device).manual_seed(0)
+    noise = generator
+    if not isinstance(noise, Noise):
+        noise = Noise.of(noise or torch.Generator().manual_seed(0), image, process)
     start = min(strength, latest_time(model, process))
-    x = noise_step(process, image, None, torch.tensor(start), generator)
-    return sample(model, process, x, sampler, steps, generator, start, spacing, **options)
+    x = noise_step(process, image, None, torch.tensor(start), noise.start())
+    return sample(model, process, x, sampler, steps, noise, start, spacing, **options)
 
 
 def _ends(model: Model, process: Process) -> tuple[float, float]:

@@ -1,15 +1,14 @@
 """Choosing which class a conditional model is asked for, and how strongly."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
-from diffviz.work import ANY_CLASS, EACH_CLASS
-
-# Of modern-conditional's samples 91 % are of the class asked for at guidance 1, 98 % at 1.5 and
-# 99 % at 2 (python -m trainer measure --guidance).
-FIRST_GUIDANCE = 2.0
+from diffviz.controls.fields import camel, make_field
+from trainer.ask import Setting
+from trainer.requests import ANY, EACH
 
 
 class ClassChoice(QWidget):
@@ -19,81 +18,56 @@ class ClassChoice(QWidget):
     """
 
     changed = Signal()
+    labels = True  # it says its own names
 
     def __init__(
-        self,
-        name: str,
-        first: int = EACH_CLASS,
-        labelled: bool = True,
-        parent: QWidget | None = None,
+        self, prefix: str, classes: Setting, guidance: Setting, parent: QWidget | None = None
     ) -> None:
-        """`name` begins the object names, as in "galleryClassCombo"; `labelled` says the names.
-
-        `first` is what is asked for until something else is chosen.
-        """
         super().__init__(parent)
-        self._wanted = first
-        self.combo = QComboBox(objectName=f"{name}ClassCombo")
-        self.spin = QDoubleSpinBox(
-            objectName=f"{name}GuidanceSpin",
-            maximum=10.0,
-            value=FIRST_GUIDANCE,
-            decimals=1,
-            singleStep=0.5,
-        )
-        self.spin.setKeyboardTracking(False)
+        self._wanted: str = classes.default
+        self.combo = QComboBox(objectName=camel(prefix, "class", "Combo"))
+        self.combo.setAccessibleName(classes.title)
+        self.combo.setToolTip(classes.tip)
+        self.spin = make_field(guidance, prefix)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        for widget, words, tip in (
-            (self.combo, "Class", "Which digit the model is asked to draw"),
-            (self.spin, "Guidance", "How strongly: 1 asks plainly, more gives clearer and less "
-             "varied images (Ho and Salimans 2022)"),
-        ):  # fmt: skip
-            widget.setAccessibleName(words)
-            widget.setToolTip(tip)
-            if labelled:
-                row.addWidget(QLabel(words))
+        for widget, title in ((self.combo, classes.title), (self.spin, guidance.title)):
+            row.addWidget(QLabel(title))
             row.addWidget(widget)
-        if not labelled:
-            self.spin.setPrefix("guidance ")
         self.combo.currentIndexChanged.connect(self._choose)
-        self.spin.valueChanged.connect(self.changed)
+        self.spin.changed.connect(self.changed)
         self.offer(0)
 
-    @property
-    def label(self) -> int:
-        """The class asked for, ANY_CLASS or EACH_CLASS."""
-        return self.combo.currentData()
+    def values(self) -> dict[str, Any]:
+        return {"classes": self._wanted, "guidance": self.spin.value()}
 
-    @property
-    def guidance(self) -> float:
-        """The guidance scale; 1 where no class is asked for."""
-        return self.spin.value() if self.label != ANY_CLASS else 1.0
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        if "guidance" in values:
+            self.spin.set_value(values["guidance"])
+        if "classes" in values:
+            self._wanted = str(values["classes"])
+            self.offer(self._classes)
 
     def offer(self, classes: int) -> None:
         """Offer the classes 0…classes-1."""
+        self._classes = classes
         self.combo.blockSignals(True)
         self.combo.clear()
-        self.combo.addItem("any class", ANY_CLASS)
-        if classes:
-            self.combo.addItem("each in turn", EACH_CLASS)
+        self.combo.addItem("each in turn", EACH)
+        self.combo.addItem("any class", ANY)
         for index in range(classes):
-            self.combo.addItem(f"class {index}", index)
+            self.combo.addItem(f"class {index}", str(index))
+        if classes and self.combo.findData(self._wanted) < 0:  # several, as a script asks for
+            self.combo.addItem(f"classes {self._wanted}", self._wanted)
         self.combo.setCurrentIndex(max(0, self.combo.findData(self._wanted)))
         self.combo.blockSignals(False)
         self.setVisible(classes > 0)
         self._follow()
 
-    def prepare(self, settings: dict[str, Any]) -> None:
-        """Choose "class", if the model knows it, and "guidance", as exports have them."""
-        self._wanted = settings.get("class", ANY_CLASS)
-        self.combo.setCurrentIndex(max(0, self.combo.findData(self._wanted)))
-        self.spin.setValue(float(settings.get("guidance", 1.0)))
-
     def _choose(self) -> None:
-        self._wanted = self.label
+        self._wanted = self.combo.currentData()
         self._follow()
 
     def _follow(self) -> None:
-        self.spin.setEnabled(self.label != ANY_CLASS)
+        self.spin.setEnabled(self._wanted != ANY)
         self.changed.emit()

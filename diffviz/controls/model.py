@@ -1,56 +1,16 @@
-"""Choosing what draws: a model, one of its checkpoints, a sampler."""
+"""Choosing what draws: a model and one of its checkpoints."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
-from diffviz import work
-from diffviz.shell.session import Session
+from diffviz.controls.fields import camel, narrow
+from diffviz.shell.session import RunInfo, Session
+from trainer.ask import Setting
 
-SAMPLER_TITLES = {
-    "ddpm": "DDPM ancestral",
-    "ddim": "DDIM",
-    "euler-maruyama": "Euler-Maruyama (SDE)",
-    "reverse-diffusion": "Reverse diffusion (SDE)",
-    "predictor-corrector": "Predictor-corrector (SDE)",
-    "probability-flow": "Probability flow (ODE, Euler)",
-    "heun": "Heun (ODE)",
-    "rk45": "RK45 (ODE, adaptive)",
-    "dpm-solver++": "DPM-Solver++ 2M",
-    "edm-heun": "EDM stochastic Heun",
-}
 NEWEST = ""
-SEED_WIDTH = 84  # what fits in the row; seeds are rarely long
-
-
-def sampler_title(name: str) -> str:
-    """What people call the sampler of that name."""
-    return SAMPLER_TITLES.get(name, name)
-
-
-def choose(combo: QComboBox, value: Any) -> None:
-    """Set the list to the entry of that value, if it has one."""
-    if (index := combo.findData(value)) >= 0:
-        combo.setCurrentIndex(index)
-
-
-def list_samplers(combo: QComboBox, names: tuple[str, ...]) -> None:
-    """Fill `combo` with these samplers, keeping the one chosen."""
-    chosen = combo.currentData()
-    combo.blockSignals(True)
-    combo.clear()
-    for name in names:
-        combo.addItem(sampler_title(name), name)
-    combo.setCurrentIndex(max(0, combo.findData(chosen)))
-    combo.blockSignals(False)
-
-
-def narrow(combo: QComboBox, letters: int) -> QComboBox:
-    """Let a list be narrower than its longest entry, which its popup shows in full."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(letters)
-    return combo
 
 
 class ModelChoice(QWidget):
@@ -61,16 +21,17 @@ class ModelChoice(QWidget):
 
     changed = Signal()
 
-    def __init__(self, session: Session, name: str, parent: QWidget | None = None) -> None:
-        """`name` begins the object names, as in "galleryModelCombo"."""
+    def __init__(
+        self, session: Session, prefix: str, setting: Setting, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.session = session
-        self._wanted: tuple[str, str] = session.models["sde"].name, NEWEST
-        self.model = narrow(QComboBox(objectName=f"{name}ModelCombo"), 11)
+        self._wanted: tuple[str, str] = setting.default, NEWEST
+        self.model = narrow(QComboBox(objectName=camel(prefix, "model", "Combo")), 11)
         self.model.setPlaceholderText("reading the runs…")
-        self.model.setAccessibleName("Model")
-        self.model.setToolTip("The trained model whose answers the sampler follows")
-        self.checkpoint = narrow(QComboBox(objectName=f"{name}CheckpointCombo"), 6)
+        self.model.setAccessibleName(setting.title)
+        self.model.setToolTip(setting.tip)
+        self.checkpoint = narrow(QComboBox(objectName=camel(prefix, "checkpoint", "Combo")), 6)
         self.checkpoint.setAccessibleName("Checkpoint")
         self.checkpoint.setToolTip("How far trained: earlier checkpoints draw worse digits")
         row = QHBoxLayout(self)
@@ -83,7 +44,7 @@ class ModelChoice(QWidget):
         self._list()
 
     @property
-    def run(self) -> work.RunInfo | None:
+    def run(self) -> RunInfo | None:
         """The run that is chosen, once the session knows it."""
         name = self.model.currentData()
         return next((run for run in self.session.runs if run.name == name), None)
@@ -105,6 +66,16 @@ class ModelChoice(QWidget):
     def digits(self) -> bool:
         """Whether the chosen model draws MNIST's digits."""
         return self.run is not None and self.run.config.dataset == "mnist"
+
+    def values(self) -> dict[str, Any]:
+        run = self.run
+        if run is None:
+            return {"model": self._wanted[0], "checkpoint": self._wanted[1]}
+        return {"model": run.name, "checkpoint": self.file}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        if values.get("model"):
+            self.choose(str(values["model"]), str(values.get("checkpoint", NEWEST)))
 
     def choose(self, name: str, checkpoint: str = NEWEST) -> None:
         """Choose the run of that name, and the checkpoint of that file name, now or once there."""

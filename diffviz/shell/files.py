@@ -1,167 +1,201 @@
-"""The File menu's work: asks where to, takes what the panel on view shows, writes on a worker."""
+"""The File menu's work: asks where to, takes what the view on the stage shows, writes on a worker.
 
-from collections.abc import Callable, Iterator
+What can be written is read off diffviz.export.FORMATS.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QSpinBox
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QMessageBox
 
-from diffviz.export import files as export
+from diffviz.controls.form import Form, stored
+from diffviz.export import ExportSettings, Format, Shown, format_of, formats, with_ending
+from diffviz.shell.session import Session
+from diffviz.views import SIDE
+from diffviz.views.view import View
+from trainer.ask import settings_of
+from trainer.problems import Problem, file_problems, write_file
 
-if TYPE_CHECKING:
-    from diffviz.shell.window import MainWindow
 
-SCALE, FPS = 2, 25
-PICTURES = "PNG (*.png);;SVG (*.svg)"
+class Host(Protocol):
+    """The window, as far as its files are concerned: see MainWindow."""
+
+    session: Session
+    kept: QSettings
+    views: dict[str, View]
+
+    @property
+    def view(self) -> View: ...
+    def start(
+        self, make: Callable[[], Iterator[Any]], take: Callable[[list[Any]], None]
+    ) -> object: ...
+    def show_problem(self, text: str) -> None: ...
+    def settings(self) -> dict[str, Any]: ...
+    def reopen(self, settings: dict[str, Any]) -> None: ...
 
 
-def _once(task: Callable[[], None]) -> Iterator[None]:
-    task()
+def _write(made: Mapping[Path, Callable[[], bytes]]) -> Iterator[None]:
+    for path, content in made.items():
+        with file_problems("write", path):  # ere a film is computed that has no place to go
+            tempfile.TemporaryFile(dir=path.parent).close()
+        write_file(path, content())
     yield None
 
 
-class Exports:
-    """Writes what the window shows, and reads it back; one method a kind of file."""
+class Files:
+    """Writes what the window shows, and reads it back; one method a kind of content."""
 
-    def __init__(self, window: "MainWindow") -> None:
+    def __init__(self, window: Host) -> None:
         self.window = window
-        self.kept = window.kept
 
     @property
-    def scale(self) -> int:
-        """Screen pixels an image pixel takes in exported grids and films."""
-        return int(str(self.kept.value("export/scale", SCALE)))
-
-    @property
-    def fps(self) -> int:
-        """Frames a second of exported films."""
-        return int(str(self.kept.value("export/fps", FPS)))
-
-    def settings(self) -> dict[str, Any]:
-        """What makes the view on show again."""
-        return {"panel": self.window.panel.title, **self.window.panel.settings()}
+    def look(self) -> ExportSettings:
+        """How large and how fast exports are."""
+        values = {}
+        for name, one in settings_of(ExportSettings).items():
+            with suppress(Problem):
+                values[name] = one.parse(str(self.window.kept.value(f"export/{name}", one.default)))
+        return ExportSettings(**values)
 
     def grid(self, path: Path) -> None:
         """The images on view, with what made them inside, so that the window can reopen them."""
-        images = self.window.panel.grid()
-        if images is None:
-            self.window.show_problem("There is no grid on view yet: press Sample first.")
-            return
-        make = partial(export.grid_png, path, images, self.settings(), self.scale)
-        self._write(path, make)
+        self._save("grid", path)
 
     def animation(self, path: Path) -> None:
-        """What plays, as a GIF, WebP or MP4."""
-        frames = self.window.panel.animation()
-        make = partial(export.animation, path, frames, self.settings(), self.scale, self.fps)
-        self._write(path, make)
+        """What plays."""
+        self._save("film", path)
 
     def curves(self, path: Path) -> None:
-        """The training's curves: as CSV, or drawn."""
-        training = self.window.training
-        plots = {"loss": training.loss, "bits_per_dim": training.bpd}
-        if path.suffix in (".png", ".svg"):
-            names = (path, path.with_stem(path.stem + "-bpd"))
-            drawn = {
-                name: plot.picture() if path.suffix == ".png" else export.svg(plot)
-                for name, plot in zip(names, plots.values(), strict=True)
-            }
-            self._write(path, partial(export.pictures, drawn))
-            return
-        curves = {name: np.column_stack(plot.points()) for name, plot in plots.items()}
-        self._write(path, partial(export.curves_csv, path, curves))
+        """The training's curves: as numbers, or drawn, each in a file of its own."""
+        self._save("curves", path)
 
     def view(self, path: Path) -> None:
-        """The whole panel on view as PNG or SVG; the curves that it shows as CSV."""
-        panel = self.window.panel
-        if path.suffix == ".csv":
-            if not panel.curves():
-                self.window.show_problem("This view shows no curves: export it as PNG or SVG.")
-                return
-            self._write(path, partial(export.curves_csv, path, panel.curves(), "x"))
+        """The whole view on the stage drawn, or the numbers of the curves that it shows."""
+        self._save("view", path)
+
+    def _save(self, what: str, path: Path) -> None:
+        try:
+            one = format_of(path, what)
+            made = {place: one.begin(shown) for place, shown in self._shown(what, one, path)}
+        except Problem as problem:
+            self.window.show_problem(str(problem))
             return
-        drawn = export.svg(panel) if path.suffix == ".svg" else panel.grab().toImage()
-        self._write(path, partial(export.pictures, {path: drawn}))
+        said = partial(self.window.session.message.emit, f"Saved {path}")
+        self.window.start(partial(_write, made), lambda _: said())
+
+    def _shown(self, what: str, one: Format, path: Path) -> Iterator[tuple[Path, Shown]]:
+        """What to write, and where."""
+        view: Any = self.window.views[SIDE] if what == "curves" else self.window.view
+        settings: dict[str, Any] = {}
+        with suppress(Problem):  # a view that shows nothing yet can still be looked at
+            settings = stored(SIDE, view.ask()) if what == "curves" else self.window.settings()
+        shown = partial(Shown, settings, self.look)
+        match what:
+            case "grid":
+                if (images := view.grid()) is None:
+                    raise Problem("There is no grid on view yet: press Sample first.")
+                yield path, shown(frames=[images])
+            case "film":
+                if not (frames := view.animation()):
+                    raise Problem("There is no animation yet: sample first.")
+                yield path, shown(frames=frames)
+            case "curves":
+                plots = {"loss": view.loss, "bits_per_dim": view.bpd}
+                if one.draws:
+                    yield path, shown(widget=view.loss)
+                    yield path.with_stem(path.stem + "-bpd"), shown(widget=view.bpd)
+                else:
+                    curves = {name: np.column_stack(plot.points()) for name, plot in plots.items()}
+                    yield path, shown(curves=curves, x="step")
+            case _ if one.draws:
+                yield path, shown(widget=view)
+            case _:
+                if not (curves := view.curves()):
+                    drawn = " or ".join(other.title for other in formats(what) if other.draws)
+                    raise Problem(f"This view shows no curves: export it as {drawn}.")
+                yield path, shown(curves=curves)
 
     def open(self, path: Path) -> None:
-        """Read the settings inside a picture that was exported here, and make its view again."""
+        """Read the settings inside a file that was exported here, and make its view again."""
 
         def read() -> Iterator[dict[str, Any]]:
-            yield export.settings_in(path)
+            from diffviz.export.files import settings_in
 
-        self.window.start(read, lambda found: self._reopen(found[-1]))
+            yield settings_in(path)
 
-    def _reopen(self, settings: dict[str, Any]) -> None:
-        for index, panel in enumerate(self.window.panels):
-            if panel.title == settings.get("panel"):
-                self.window.stage.setCurrentIndex(index)
-                try:
-                    panel.restore(settings)
-                except (TypeError, ValueError, KeyError, AttributeError):
-                    self.window.show_problem(
-                        "That picture's settings are damaged: what could be read of them is set."
-                    )
-                return
-        self.window.show_problem(
-            "That picture's settings name a view that this version does not have."
-        )
+        self.window.start(read, lambda found: self.window.reopen(found[-1]))
 
     def ask_settings(self) -> None:
         """Ask how large and how fast exports shall be."""
-        dialog = QDialog(self.window, objectName="exportSettingsDialog")
+        dialog = QDialog(self.window.view.window(), objectName="exportSettingsDialog")
         dialog.setWindowTitle("Export settings")
-        scale = QSpinBox(objectName="exportScaleSpin", minimum=1, maximum=16, value=self.scale)
-        scale.setToolTip("Each image pixel becomes a square of so many pixels")
-        fps = QSpinBox(objectName="exportFpsSpin", minimum=1, maximum=50, value=self.fps)
-        fps.setToolTip("Frames a second of films")
-        form = QFormLayout(dialog)
-        form.addRow("&Pixels per image pixel", scale)
-        form.addRow("&Frames a second", fps)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        form.addRow(buttons)
+        form = Form(ExportSettings, "export", self.window.session, dialog)
+        layout = QFormLayout(dialog)
+        for name, one in form.settings.items():
+            layout.addRow(f"&{one.title}", form[name])
+        form.restore(self.look)
+        ok, cancel = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel
+        buttons = QDialogButtonBox(ok | cancel)
+        layout.addRow(buttons)
         buttons.accepted.connect(dialog.accept)
         buttons.rejected.connect(dialog.reject)
         if dialog.exec():
-            self.kept.setValue("export/scale", scale.value())
-            self.kept.setValue("export/fps", fps.value())
+            for name, value in form.values().items():
+                self.window.kept.setValue(f"export/{name}", value)
+        dialog.deleteLater()
 
     def ask_grid(self) -> None:
-        self._ask("Export grid", "grid.png", "PNG (*.png)", self.grid, sized=True)
+        self._ask("Export grid", "grid", "png", "grid", self.grid)
 
     def ask_animation(self) -> None:
-        kinds = "GIF (*.gif);;WebP (*.webp);;MP4 (*.mp4)"
-        self._ask("Export animation", "denoising.gif", kinds, self.animation, sized=True)
+        self._ask("Export animation", "denoising", "gif", "film", self.animation)
 
     def ask_curves(self) -> None:
-        self._ask("Export training curves", "curves.csv", f"CSV (*.csv);;{PICTURES}", self.curves)
+        self._ask("Export training curves", "curves", "csv", "curves", self.curves)
 
     def ask_view(self) -> None:
-        kinds = f"{PICTURES};;CSV (*.csv)"
-        self._ask("Export this view", "view.png", kinds, self.view)
+        self._ask("Export this view", "view", "png", "view", self.view)
 
     def ask_open(self) -> None:
-        start = str(self.kept.value("export/folder", Path.home()))
-        kinds = "Pictures (*.png *.gif *.webp)"
-        path, _ = QFileDialog.getOpenFileName(self.window, "Open picture", start, kinds)
+        start = str(self.window.kept.value("export/folder", Path.home()))
+        kinds = " ".join(f"*{one.suffix}" for one in formats() if one.carries)
+        path, _ = QFileDialog.getOpenFileName(
+            self.window.view.window(), "Open picture", start, f"Pictures ({kinds})"
+        )
         if path:
             self.open(Path(path))
 
     def _ask(
-        self, title: str, name: str, kinds: str, write: Callable[[Path], None], sized: bool = False
+        self, title: str, name: str, first: str, what: str, write: Callable[[Path], None]
     ) -> None:
         """Ask for the file; the first time that a size matters, for that too."""
-        if sized and not self.kept.contains("export/scale"):
+        kept, parent = self.window.kept, self.window.view.window()
+        if what in ("grid", "film") and not kept.contains("export/scale"):
             self.ask_settings()
-        start = Path(str(self.kept.value("export/folder", Path.home()))) / name
-        path, _ = QFileDialog.getSaveFileName(self.window, title, str(start), kinds)
-        if path:
-            self.kept.setValue("export/folder", str(Path(path).parent))
-            write(Path(path))
-
-    def _write(self, path: Path, task: Callable[[], None]) -> None:
-        done = partial(self.window.session.message.emit, f"Saved {path}")
-        self.window.start(partial(_once, task), lambda _: done())
+        kinds = {one.filter: one for one in formats(what)}
+        usual = next(one for one in kinds.values() if one.id == first)
+        start = Path(str(kept.value("export/folder", Path.home()))) / name
+        said, kind = QFileDialog.getSaveFileName(
+            parent, title, str(start), ";;".join(kinds), usual.filter
+        )
+        if not said:
+            return
+        given = path = Path(said)
+        kept.setValue("export/folder", str(path.parent))
+        try:
+            if kind in kinds or not path.suffix:
+                path = with_ending(path, kinds.get(kind, usual))
+        except Problem as problem:
+            self.window.show_problem(str(problem))
+            return
+        if path != given and path.exists():  # the dialog asked about the name that it was given
+            replace = QMessageBox.question(parent, title, f"{path} exists already. Replace it?")
+            if replace != QMessageBox.StandardButton.Yes:
+                return
+        write(path)

@@ -65,6 +65,11 @@ def choose(asked: str | None) -> str | None:
             )
         if kind == "xcb" and (why := why_not_x11()):
             raise Problem(why)
+        if kind.startswith("wayland") and not wayland():
+            raise Problem(
+                "There is no Wayland compositor at WAYLAND_DISPLAY="
+                f"{os.environ.get('WAYLAND_DISPLAY', '')}. Start one, or choose another platform."
+            )
         os.environ["QT_QPA_PLATFORM"] = VNC if name == "vnc" else name
         return None
     if not sys.platform.startswith("linux") or wayland():

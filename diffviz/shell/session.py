@@ -1,4 +1,4 @@
-"""What is open now: the one source of truth that the panels share."""
+"""What is open now: the one source of truth that the views share."""
 
 import os
 import sys
@@ -8,8 +8,10 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from assets import ASSETS
-from diffviz import work
 from diffviz.jobs import Job
+from diffviz.shell.listing import RunInfo, list_runs
+from trainer.catalogue import PROCESSES
+from trainer.problems import Problem
 
 ROWS = ("ddpm", "sde")
 SHIPPED = ASSETS / "models"
@@ -17,12 +19,19 @@ SHIPPED = ASSETS / "models"
 
 def default_home() -> Path:
     """Where runs and exports go unless said otherwise: DIFFVIZ_HOME, or DiffViz in the home."""
-    return Path(os.environ.get("DIFFVIZ_HOME") or Path.home() / "DiffViz")
+    if named := os.environ.get("DIFFVIZ_HOME"):
+        return Path(named)
+    try:
+        return Path.home() / "DiffViz"
+    except RuntimeError as error:
+        raise Problem(
+            "There is no home folder to keep runs in: name one by --home, or by DIFFVIZ_HOME."
+        ) from error
 
 
 def row_of(process: str) -> str:
     """The row of views that a process belongs to, by its name in PROCESSES."""
-    return "ddpm" if process.startswith("ddpm") else "sde"
+    return "ddpm" if process in PROCESSES and PROCESSES[process].chain else "sde"
 
 
 class Session(QObject):
@@ -38,9 +47,14 @@ class Session(QObject):
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.home = home
-        self.runs: list[work.RunInfo] = []
+        self.runs: list[RunInfo] = []
         self.models: dict[str, Path] = {"ddpm": SHIPPED / "modern", "sde": SHIPPED / "modern-sde"}
         self._listing: Job | None = None
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where a model's name is looked up: among one's own runs, then those that ship."""
+        return self.home / "runs", SHIPPED
 
     def open_model(self, row: str, folder: Path) -> None:
         """Let `row` draw from the run in `folder`."""
@@ -52,13 +66,13 @@ class Session(QObject):
         """Read anew, on a worker, which runs there are; `runsChanged` says when that is done."""
         if self._listing is not None:
             return
-        self._listing = Job(partial(work.list_runs, SHIPPED, self.home / "runs"), self)
+        self._listing = Job(partial(list_runs, SHIPPED, self.home / "runs"), self)
         self._listing.produced.connect(self._take_runs)
         self._listing.failed.connect(self.problem)
         self._listing.ended.connect(self._listed)
         self._listing.begin()
 
-    def _take_runs(self, lists: list[list[work.RunInfo]]) -> None:
+    def _take_runs(self, lists: list[list[RunInfo]]) -> None:
         if lists[-1] != self.runs:
             self.runs = lists[-1]
             self.runsChanged.emit()

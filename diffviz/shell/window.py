@@ -1,4 +1,4 @@
-"""The main window: composes the panels, menus and shortcuts."""
+"""The main window: the training at the left, the stage of views at the right."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,6 +12,9 @@ from PySide6.QtGui import (
     QActionGroup,
     QCloseEvent,
     QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
     QKeySequence,
     QPaintEvent,
 )
@@ -25,16 +28,16 @@ from PySide6.QtWidgets import (
     QTabWidget,
 )
 
-from diffviz import work
+from diffviz.controls.form import read_stored, stored
 from diffviz.jobs import Job
-from diffviz.shell import session
-from diffviz.shell.files import Exports
+from diffviz.shell import faults, loading, session
+from diffviz.shell.actions import Action, add_action, make_menus
+from diffviz.shell.files import Files
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views.runs import work as work_runs
-from diffviz.views.training.view import TrainingPanel
-from diffviz.views.trajectories.view import TrajectoriesPanel
+from diffviz.views import FIRST, SIDE, VIEWS
+from diffviz.views.view import View
 from diffviz.widgets.late import LatePlot
+from trainer.problems import Problem
 
 FIRST_SIGHT_MS = 30  # what the screen needs to show the first frame before work begins
 THEMES = {
@@ -44,45 +47,17 @@ THEMES = {
 }
 
 
-def later_panels(session: Session) -> Iterator[Panel]:
-    """The panels that the first sight of the window does not need, one after the other."""
-    from diffviz.views.samplers.view import SamplersPanel
-
-    yield SamplersPanel(session)
-    from diffviz.views.gallery.view import GalleryPanel
-
-    yield GalleryPanel(session)
-    from diffviz.views.edit.view import EditPanel
-
-    yield EditPanel(session)
-    from diffviz.views.runs.view import RunsPanel
-
-    yield RunsPanel(session)
-    from diffviz.views.overview.view import OverviewPanel
-
-    yield OverviewPanel(session)
-    from diffviz.views.plane.view import PlanePanel
-
-    yield PlanePanel(session)
-    from diffviz.views.schedule.view import SchedulePanel
-
-    yield SchedulePanel(session)
-
-
 class MainWindow(QMainWindow):
-    """Training on the left; on the right the stage, a tab for each panel."""
+    """Training on the left; on the right the stage, a tab for each other view."""
 
     def __init__(self, home: Path) -> None:
         super().__init__()
         self.session = Session(home, self)
         self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
-        self.training = TrainingPanel(self.session)
-        self.trajectories = TrajectoriesPanel(self.session)
-        self.panels: list[Panel] = []
-        self.later = later_panels(self.session)
+        self.views: dict[str, View] = {}  # by id, as they come
+        self.later = iter([name for name in VIEWS if name not in (SIDE, FIRST)])
         self.jobs: list[Job] = []
         self.ready = False
-        self.samplers: tuple[str, ...] = ()
         self.warming: Job | None = None
         self.plotting: Job | None = None
         self.setProperty("loading", True)  # plots wait for it
@@ -91,134 +66,74 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
         self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
         self.stage.tabBar().setDrawBase(False)
-        self.split = QSplitter(Qt.Orientation.Horizontal)
-        self.split.addWidget(self.training)
-        self.split.addWidget(self.stage)
-        self.split.setStretchFactor(1, 1)
-        self.split.setSizes([380, 900])
-        self.split.setChildrenCollapsible(False)
-        self.setCentralWidget(self.split)
         self.explanation = QLabel(self.stage, objectName="explanationLabel", wordWrap=True)
         self.explanation.setVisible(False)
         self.explanation.setTextFormat(Qt.TextFormat.RichText)
         self.explanation.setAutoFillBackground(True)
         self.explanation.setMargin(16)
+        self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
+        self.explain.setShortcut(QKeySequence("F1"))
+        self.explain.setCheckable(True)
+        self.explain.toggled.connect(self._explain)
         self.stage.currentChanged.connect(self._explain)
         self.session.problem.connect(self.show_problem)
         self.session.message.connect(self.statusBar().showMessage)
-        self.exports = Exports(self)
-        self._make_menus()
-        self._add(self.trajectories)
+        self.files = Files(self)
+        menus = make_menus(self, self._actions())
+        self.view_menu = menus["&View"]
+        self._make_themes(self.view_menu.addMenu("&Theme"))
+        self.view_menu.addSeparator()
+        menus["&Help"].insertAction(menus["&Help"].actions()[0], self.explain)
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        self.split.addWidget(self._make(SIDE))
+        self.split.addWidget(self.stage)
+        self.split.setStretchFactor(1, 1)
+        self.split.setSizes([380, 900])
+        self.split.setChildrenCollapsible(False)
+        self.setCentralWidget(self.split)
+        self._add(FIRST)
         if self.kept.contains("geometry"):
             self.restoreGeometry(self.kept.value("geometry"))
             self.split.restoreState(self.kept.value("split"))
         self._painted = False
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if not self._painted:
-            self._painted = True
-            QTimer.singleShot(FIRST_SIGHT_MS, self, self._warm_up)
-
-    def _warm_up(self) -> None:
-        """Load torch, which takes seconds: once the window can be seen, and not before."""
-        if self.isVisible():
-            self.start(work.read_images)
-            self.warming = self.start(partial(work.warm_up, self.session.home), self._warmed)
-            self._grow()
-
-    def _film_awaited(self) -> bool:
-        """Whether the first animation is on view and yet to begin: nothing else comes first."""
-        stage = self.trajectories
-        if self.kept.value("panel", stage.title) != stage.title:
-            return False
-        about_to_play = stage.timeline.playing() and stage.timeline.fraction() == 0
-        return self.warming in self.jobs or (
-            stage.sampling and (stage.films.drawn() == 0 or about_to_play)
-        )
-
-    def _grow(self) -> None:
-        """What comes after the first sight, a piece a turn: plots, panels; then all is ready."""
-        if self._film_awaited() or self.plotting in self.jobs:
-            QTimer.singleShot(10, self, self._grow)
-        elif self.plotting is None:
-            self.plotting = self.start(work.load_plots)
-            self._grow()
-        elif late := next((p for p in self.findChildren(LatePlot) if p.awaited), None):
-            late.plot.repaint()
-            QTimer.singleShot(0, self, self._grow)
-        elif panel := next(self.later, None):
-            self.setProperty("loading", False)
-            self._add(panel)
-            QTimer.singleShot(0, self, self._grow)
-        elif self.warming in self.jobs:
-            QTimer.singleShot(10, self, self._grow)
-        else:
-            self.ready = bool(self.samplers)
-
-    def _add(self, panel: Panel) -> None:
-        """Make the panel a tab with a menu entry, and set it as the last session left it."""
-        self.panels.append(panel)
-        number = len(self.panels)
-        self.stage.addTab(panel, panel.title)
-        if self.samplers:
-            panel.offer_samplers(self.samplers)
-        show = partial(self.stage.setCurrentWidget, panel)
-        self._action(self.view_menu, f"show{number}Action", panel.title, f"Ctrl+{number}", show)
-        try:
-            settings = json.loads(str(self.kept.value(f"settings/{panel.title}", "{}")))
-            if settings:
-                panel.prepare(settings)
-        except (ValueError, TypeError, AttributeError, KeyError):
-            self.session.message.emit(f"{panel.title} starts anew: what was kept is damaged.")
-        if panel.title == self.kept.value("panel"):
-            self.stage.setCurrentWidget(panel)
-
-    def panel_named(self, title: str) -> Panel:
-        """The panel of that title."""
-        return next(panel for panel in self.panels if panel.title == title)
-
-    @property
-    def panel(self) -> Panel:
-        """The panel on view."""
-        return self.panels[self.stage.currentIndex()]
-
-    def _make_menus(self) -> None:
-        file, asks = self.menuBar().addMenu("&File"), self.exports
-        for name, text, keys, slot in (
-            ("openPictureAction", "&Open an exported picture…", "Ctrl+O", asks.ask_open),
-            ("exportGridAction", "Export &grid…", "Ctrl+E", asks.ask_grid),
-            ("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E", asks.ask_animation),
-            ("exportCurvesAction", "Export training &curves…", "Ctrl+Alt+E", asks.ask_curves),
-            ("exportViewAction", "Export this &view…", "Ctrl+Alt+V", asks.ask_view),
-            ("exportSettingsAction", "Export &settings…", "", asks.ask_settings),
-        ):
-            self._action(file, name, text, keys, slot)
-        self._action(file, "reportAction", "Make the &report's page…", "", self.make_report)
-        file.addSeparator()
+    def _actions(self) -> dict[str, list[Action | None]]:
+        """The menus' entries. Each view adds its own to View as it comes."""
+        files = self.files
         quit_key = QKeySequence(QKeySequence.StandardKey.Quit).toString() or "Ctrl+Q"
-        self._action(file, "quitAction", "&Quit", quit_key, self.close)
-        view = self.menuBar().addMenu("&View")
-        self._action(view, "playAction", "&Play or pause", "Space", lambda: self._play("play"))
-        self._action(view, "backAction", "Step &back", "Alt+Left", lambda: self._play("back"))
-        self._action(
-            view, "forwardAction", "Step &forward", "Alt+Right", lambda: self._play("forward")
-        )
-        self._make_themes(view.addMenu("&Theme"))
-        view.addSeparator()
-        self.view_menu = view
-        self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
-        self.explain.setShortcut(QKeySequence("F1"))
-        self.explain.setCheckable(True)
-        self.explain.toggled.connect(self._explain)
-        self.menuBar().addMenu("&Help").addAction(self.explain)
+        return {
+            "&File": [
+                Action("openPictureAction", "&Open an exported picture…", "Ctrl+O", files.ask_open),
+                Action("exportGridAction", "Export &grid…", "Ctrl+E", files.ask_grid),
+                Action("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E",
+                       files.ask_animation),
+                # Not Ctrl+Alt: on Windows that is AltGr, which types letters.
+                Action("exportCurvesAction", "Export training &curves…", "Ctrl+Shift+C",
+                       files.ask_curves),
+                Action("exportViewAction", "Export this &view…", "Ctrl+Shift+V", files.ask_view),
+                Action("exportSettingsAction", "Export &settings…", "", files.ask_settings),
+                Action("reportAction", "Make the &report's page…", "", self.make_report),
+                None,
+                Action("quitAction", "&Quit", quit_key, self.close),
+            ],
+            "&View": [
+                # Space plays too: see keyPressEvent.
+                Action("playAction", "&Play or pause", "Ctrl+P", lambda: self.play("play")),
+                Action("backAction", "Step &back", "Alt+Left", lambda: self.play("back")),
+                Action("forwardAction", "Step &forward", "Alt+Right", lambda: self.play("forward")),
+                None,
+            ],
+            "&Help": [
+                Action("copyReportAction", "Copy a &report of this program", "", self.copy_report),
+                Action("openLogAction", "Open &log folder", "", self.open_log),
+            ],
+        }  # fmt: skip
 
     def _make_themes(self, menu: QMenu) -> None:
         group = QActionGroup(menu)
         chosen = str(self.kept.value("theme", "System"))
         for name, scheme in THEMES.items():
-            action = QAction(name, menu, objectName=f"theme{name}Action")
-            action.setCheckable(True)
+            action = QAction(name, menu, objectName=f"theme{name}Action", checkable=True)
             group.addAction(action)
             menu.addAction(action)
             action.triggered.connect(partial(self._set_theme, name, scheme))
@@ -231,24 +146,116 @@ class MainWindow(QMainWindow):
         self.kept.setValue("theme", name)
         QApplication.styleHints().setColorScheme(scheme)
 
-    def _action(self, menu, name: str, text: str, keys: str, slot: Callable[[], object]) -> None:
-        action = QAction(text, self)
-        action.setObjectName(name)
-        action.setShortcut(QKeySequence(keys))
-        action.triggered.connect(lambda: slot())
-        menu.addAction(action)
+    @property
+    def training(self) -> Any:
+        """The view at the left."""
+        return self.views[SIDE]
 
-    def _play(self, what: str) -> None:
-        """Press the play, back or forward button of the panel on view, if it has a timeline."""
-        if self.panel.timeline is not None:
-            getattr(self.panel.timeline, f"{what}_button").click()
+    @property
+    def trajectories(self) -> Any:
+        """The first view on the stage."""
+        return self.views[FIRST]
+
+    @property
+    def view(self) -> View:
+        """The view on the stage that can be seen."""
+        found = self.stage.currentWidget()
+        assert isinstance(found, View)
+        return found
+
+    @property
+    def view_id(self) -> str:
+        """Its id in VIEWS."""
+        return next(name for name, view in self.views.items() if view is self.view)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(FIRST_SIGHT_MS, self, self._warm_up)
+
+    def _warm_up(self) -> None:
+        """Load torch, which takes seconds: once the window can be seen, and not before."""
+        if self.isVisible():
+            self.start(loading.read_images)
+            self.warming = self.start(partial(loading.warm_up, self.session.home), self._warmed)
+            self._grow()
+
+    def _film_awaited(self) -> bool:
+        """Whether the first animation is on view and yet to begin: nothing else comes first."""
+        if self._kept_view() != FIRST:
+            return False
+        return self.warming in self.jobs or self.trajectories.film_awaited
+
+    def _grow(self) -> None:
+        """What comes after the first sight, a piece a turn: plots, views; then all is ready."""
+        if self._film_awaited() or self.plotting in self.jobs:
+            QTimer.singleShot(10, self, self._grow)
+        elif self.plotting is None:
+            self.plotting = self.start(loading.load_plots)
+            self._grow()
+        elif late := next((p for p in self.findChildren(LatePlot) if p.awaited), None):
+            late.plot.repaint()
+            QTimer.singleShot(0, self, self._grow)
+        elif name := next(self.later, None):
+            self.setProperty("loading", False)
+            self._add(name)
+            QTimer.singleShot(0, self, self._grow)
+        elif self.warming in self.jobs:
+            QTimer.singleShot(10, self, self._grow)
+        else:
+            self.ready = True
+
+    def _make(self, name: str) -> View:
+        """Make the view of that id, and set it as it was left."""
+        self.views[name] = view = VIEWS.named(name).find()(self.session)
+        try:
+            settings = json.loads(str(self.kept.value(f"views/{name}", "null")))
+            if settings is None:  # as it was kept before version 2, by the title
+                title = VIEWS[name].title
+                settings = json.loads(str(self.kept.value(f"settings/{title}", "null")))
+            if settings:
+                view.prepare(read_stored(view.kind, settings))
+        except (Problem, ValueError, RecursionError):
+            said = f"{VIEWS[name].title} starts anew: what was kept of it is damaged."
+            self.session.message.emit(said)
+        return view
+
+    def _kept_view(self) -> str:
+        """The id of the view that was on the stage when the window was last closed."""
+        kept = str(self.kept.value("view", self.kept.value("panel", FIRST)))
+        titles = {entry.title: name for name, entry in VIEWS.items()}
+        return titles.get(kept, kept)
+
+    def _add(self, name: str) -> None:
+        """Make the view a tab with a menu entry, and set it as the last session left it."""
+        view, entry = self._make(name), VIEWS[name]
+        number = self.stage.addTab(view, entry.title) + 1
+        self.stage.setTabToolTip(number - 1, entry.tip)
+        keys = f"Ctrl+{number}" if number < 10 else ""
+        show = partial(self.stage.setCurrentWidget, view)
+        add_action(self, self.view_menu, Action(f"show{number}Action", entry.title, keys, show))
+        if name == self._kept_view():
+            self.stage.setCurrentWidget(view)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space plays, unless what has the focus takes it: a button is pressed by it."""
+        if event.key() == Qt.Key.Key_Space and not event.modifiers():
+            self.play("play")
+        else:
+            super().keyPressEvent(event)
+
+    def play(self, what: str) -> None:
+        """Press the play, back or forward button of the view on the stage, if it has a timeline."""
+        if self.view.timeline is not None:
+            getattr(self.view.timeline, f"{what}_button").click()
 
     def _explain(self) -> None:
-        """Lay the explanation of the panel on view over it, or take it away."""
-        if not self.panels:
+        """Lay the explanation of the view on the stage over it, or take it away."""
+        if self.stage.currentWidget() is None:
             return
         self.explanation.setVisible(self.explain.isChecked())
-        self.explanation.setText(self.panel.explanation)
+        self.explanation.setText(self.view.explanation)
         width = min(560, self.stage.width() - 40)
         height = self.explanation.heightForWidth(width)
         top = self.stage.tabBar().height() + 12
@@ -256,7 +263,7 @@ class MainWindow(QMainWindow):
         self.explanation.raise_()
 
     def start(
-        self, make: Callable[[], Iterator[Any]], take: Callable[[list], None] | None = None
+        self, make: Callable[[], Iterator[Any]], take: Callable[[list[Any]], None] | None = None
     ) -> Job:
         """Run a generator on a worker of the window's own; `take` gets what it yields."""
         job = Job(make, self)
@@ -270,30 +277,24 @@ class MainWindow(QMainWindow):
 
     def make_report(self) -> None:
         """Draw the report's figures from all runs, and open their page in the browser."""
-        out, own = self.session.home / "report", self.session.home / "runs"
-        self.start(partial(work_runs.report, out, session.SHIPPED, own), self._reported)
+        from diffviz.views.runs import work
 
-    def _reported(self, events: list) -> None:
+        out, own = self.session.home / "report", self.session.home / "runs"
+        self.start(partial(work.report, out, session.SHIPPED, own), self._reported)
+
+    def _reported(self, events: list[Any]) -> None:
         last = events[-1]
         self.session.message.emit(f"The report's page: {last.what} ({last.share:.0%})")
         if last.page is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(last.page)))
 
-    def _warmed(self, events: list) -> None:
+    def _warmed(self, events: list[loading.Ready]) -> None:
         for event in events:
-            self.samplers = event.samplers
             self.training.device.setText(event.device)
             if event.unfinished is not None:
                 self.training.offer_resume(event.unfinished)
-            for panel in self.panels:
-                panel.offer_samplers(event.samplers)
             self.session.refresh_runs()
-            if self.trajectories.request is not None:
-                continue
-            if self.trajectories.timeline.fraction() > 0:  # as the last session left it
-                self.trajectories.draw()
-            else:
-                self.trajectories.sample()
+            self.trajectories.begin_film()
 
     def show_problem(self, text: str) -> None:
         """One sentence in a dialog that does not stop the rest."""
@@ -302,13 +303,56 @@ class MainWindow(QMainWindow):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
 
-    def dragEnterEvent(self, event) -> None:
+    def show_fault(self, sentence: str) -> None:
+        """Tell of what nobody foresaw, and offer a report of it; one dialog at a time."""
+        if self.findChild(QMessageBox, "faultBox") is not None:
+            return
+        box = QMessageBox(QMessageBox.Icon.Critical, "DiffViz", sentence, parent=self)
+        box.setObjectName("faultBox")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        copy = box.addButton("Copy report", QMessageBox.ButtonRole.ActionRole)
+        box.addButton(QMessageBox.StandardButton.Ok)
+        copy.clicked.connect(self.copy_report)
+        box.open()
+
+    def copy_report(self) -> None:
+        """Put what somebody needs to mend a fault on the clipboard."""
+        QApplication.clipboard().setText(
+            faults.report(self.session.home, self.training.device.text())
+        )
+        self.session.message.emit("A report is on the clipboard: paste it where it is wanted.")
+
+    def open_log(self) -> None:
+        folder = faults.log_file(self.session.home).parent
+        there = folder if folder.exists() else self.session.home
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(there)))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
-    def dropEvent(self, event) -> None:
+    def dropEvent(self, event: QDropEvent) -> None:
         for url in event.mimeData().urls()[:1]:
-            self.exports.open(Path(url.toLocalFile()))
+            self.files.open(Path(url.toLocalFile()))
+
+    def settings(self) -> dict[str, Any]:
+        """What makes the view on the stage again, for files. A Problem where it shows nothing."""
+        return stored(self.view_id, self.view.ask())
+
+    def reopen(self, settings: dict[str, Any]) -> None:
+        """Make the view again that these settings, out of a file, came from."""
+        titles = {entry.title: name for name, entry in VIEWS.items()}
+        name = str(settings.get("view", titles.get(str(settings.get("panel")), "")))
+        if name not in self.views:
+            self.show_problem("That file's settings name a view that this version does not have.")
+            return
+        view = self.views[name]
+        if name != SIDE:
+            self.stage.setCurrentWidget(view)
+        try:
+            view.restore(read_stored(view.kind, settings))
+        except Problem as problem:
+            self.show_problem(str(problem))
 
     def resizeEvent(self, event: QEvent) -> None:
         super().resizeEvent(event)  # type: ignore[arg-type]
@@ -328,20 +372,29 @@ class MainWindow(QMainWindow):
         self.shutdown()
         event.accept()
 
+    def leave(self) -> None:
+        """Close at once, as a signal asks: a training leaves its checkpoint."""
+        self._keep()
+        self.shutdown()
+        QApplication.quit()
+
     def _keep(self) -> None:
-        """Remember layout, panel, slider and settings for the next start."""
+        """Remember layout, view, slider and settings for the next start."""
         self.kept.setValue("geometry", self.saveGeometry())
         self.kept.setValue("split", self.split.saveState())
-        self.kept.setValue("panel", self.panel.title)
-        for panel in self.panels:
-            self.kept.setValue(f"settings/{panel.title}", json.dumps(panel.settings()))
+        self.kept.setValue("view", self.view_id)
+        for name, view in self.views.items():
+            try:
+                kept = json.dumps(stored(name, view.ask()))
+            except Problem:
+                continue  # nothing that could be made again
+            self.kept.setValue(f"views/{name}", kept)
         self.kept.sync()
 
     def shutdown(self) -> None:
         """End every worker; training leaves its checkpoint."""
-        for panel in self.panels:
-            panel.shutdown()
-        for job in [self.training.job, *self.jobs]:
-            if job is not None:
-                job.shutdown()
+        for view in self.views.values():
+            view.shutdown()
+        for job in list(self.jobs):
+            job.shutdown()
         self.session.shutdown()

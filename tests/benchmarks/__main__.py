@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.training.learner import machine
+from trainer.devices import machine
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from trainer.config import PRESETS, ExperimentConfig
+from trainer.devices import machine
 from trainer.drawing import Request, draw
 from trainer.runs import Run
-from trainer.training.learner import machine
-from trainer.training.loop import train
+from trainer.training import train
 
 
 def train_for(config: ExperimentConfig, folder: Path, device: str) -> tuple[Run, float]:

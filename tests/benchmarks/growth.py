@@ -29,8 +29,9 @@ from tests.benchmarks._window import percentile
 from tests.benchmarks.window import pan
 from trainer.config import PRESETS
 from trainer.drawing import Request, draw
+from trainer.events import Step
 from trainer.runs import Run
-from trainer.training.loop import Step, train
+from trainer.training import train
 
 SETTLING = 100
 SMALL = PRESETS["modern"].with_changes(

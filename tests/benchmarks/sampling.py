@@ -20,10 +20,10 @@ import torch
 from assets import ASSETS
 from tests.benchmarks._peers import BATCH, Course
 from trainer.data import load
+from trainer.devices import precision_of
 from trainer.drawing import Request, draw
 from trainer.metrics import fid
 from trainer.runs import Run
-from trainer.training.learner import fast_precision
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = Run.open(arguments.run)
-    model = run.model(precision=fast_precision("cpu"))
+    model = run.model(precision=precision_of("auto", "cpu"))
     sampler = run.config.preview_sampler
     course = Course()
 

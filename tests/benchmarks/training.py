@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks._peers import BATCH, Course, DiffViz, Library, SmallDiffusion
-from trainer.training.learner import fast_precision
+from trainer.devices import precision_of
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
         "smalldiffusion, Fashion-MNIST U-Net": SmallDiffusion(),
         "diffusers, course UNet2DModel": Course(),
     }
-    if fast_precision("cpu") == torch.bfloat16:
+    if precision_of("auto", "cpu") == torch.bfloat16:
         libraries["diffviz modern, bfloat16"] = DiffViz("bfloat16")
     speeds: dict[str, list[float]] = {name: [] for name in libraries}
     for library in libraries.values():

@@ -27,7 +27,8 @@ import sys, time, tempfile
 from pathlib import Path
 from trainer.config import PRESETS
 from trainer.runs import Run
-from trainer.training.loop import Step, train
+from trainer.events import Step
+from trainer.training import train
 config = PRESETS["modern"]
 run = Run.create(Path(tempfile.mkdtemp()) / "run", config)
 begun = seen = None

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from trainer.cli.commands import table
 
 from assets import ASSETS
 from trainer.__main__ import main
-from trainer.cli.commands import table
 from trainer.config import ExperimentConfig
 from trainer.data import load
-from trainer.data.samples import load_samples
+from trainer.data.samples import grid_png, load_samples
 from trainer.drawing import Request, draw
 from trainer.likelihood import bits_per_dim
 from trainer.metrics import Figures, Report, features
@@ -29,7 +29,6 @@ from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.processes import DDPM
 from trainer.runs import Run
-from trainer.training.loop import grid_png
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")

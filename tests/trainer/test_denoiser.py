@@ -55,7 +55,7 @@ class Echo(nn.Module):
     st.integers(0, 2**31),
 )
 def test_from_output_inverts_target(kind, name, times, seed):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     x0, eps = draw(seed)
     t = torch.tensor(times, dtype=torch.float64)
     x = process.diffuse(x0, t, eps)
@@ -83,7 +83,7 @@ def test_targets_are_what_their_names_say():
 @pytest.mark.parametrize("kind", PREDICTIONS)
 @pytest.mark.parametrize("name", PROCESSES)
 def test_denoiser_with_a_perfect_network_finds_x0_and_eps(kind, name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     x0, eps = draw(1, torch.float32)
     t = torch.tensor([0.2, 0.5, 0.7])
     x = process.diffuse(x0, t, eps)
@@ -102,7 +102,7 @@ def test_denoiser_with_a_perfect_network_finds_x0_and_eps(kind, name):
 @pytest.mark.parametrize("kind", ["v", "x0"])
 @pytest.mark.parametrize("name", ["cosine", "flow", "ddpm-zero-snr"])
 def test_x0_and_v_networks_can_start_where_no_signal_is_left(kind, name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     x0, eps = draw(2, torch.float32)
     t = torch.ones(3)
     model = Denoiser(Oracle(target(kind, process, x0, eps, t)), process, kind)

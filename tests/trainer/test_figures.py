@@ -15,9 +15,11 @@ import torch
 from scipy.stats import norm
 
 from trainer.__main__ import parser
-from trainer.cli.commands import config_from
+from trainer.cli.training import config_from
 from trainer.config import PRESETS
 from trainer.data import load
+from trainer.devices import machine
+from trainer.events import Saved
 from trainer.figures import Finished, Made, Missing, Working, figures, pictures, theory
 from trainer.figures.curves import loss_means
 from trainer.figures.draw import Figure, mosaic
@@ -29,8 +31,7 @@ from trainer.problems import Problem
 from trainer.processes import DDPM, VPSDE
 from trainer.runs import Run, cards, measures
 from trainer.samplers import sample
-from trainer.training.learner import machine
-from trainer.training.loop import Saved, train
+from trainer.training import train
 
 
 @pytest.fixture

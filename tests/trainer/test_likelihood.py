@@ -14,7 +14,6 @@ from trainer.likelihood import (
     decoder_nats,
     exact_bits,
     exact_nats,
-    least_time,
     log_likelihood,
     variational_bound,
 )
@@ -38,7 +37,7 @@ def pulled_back(model, x, end=1.0):
 
     The density of the data itself only where the prior is exactly p_1.
     """
-    start = least_time(model.process)
+    start = model.process.likelihood_time
     latent = model.flow(x, start, end)
     jacobian = model.logp(x, start) - model.logp(latent, end)
     return model.process.prior_logp(latent) + jacobian
@@ -71,7 +70,7 @@ def test_exact_likelihood_is_the_datas_where_the_prior_is_p_1(process):
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_exact_likelihood_of_an_eps_model_on_every_process(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     model = Gaussian.random(process, 2, seed=1)
     x = model.draw(8)
     found = exact_nats(model, process, x, exact_trace=True).value
@@ -124,7 +123,7 @@ def test_continuous_bound_is_tight_for_the_exact_model():
 
 @pytest.mark.parametrize("name", [name for name in PROCESSES if name != "ddpm-zero-snr"])
 def test_the_bound_is_never_below_the_exact_value_beyond_its_error(name):
-    process, images = PROCESSES[name](), gaussian_images(0.2, 16)
+    process, images = PROCESSES[name].make(), gaussian_images(0.2, 16)
     model = GaussianModel(process, MEAN, 0.2)
     found = bound_bits(model, process, images, torch.Generator().manual_seed(0), 40, draws=5)
     gap = found.value - exact_density_bits(images, 0.2)
@@ -187,7 +186,7 @@ def test_every_term_of_the_chains_bound_is_its_closed_form(variance):
 
 
 def test_an_eps_model_has_no_bound_where_the_chain_leaves_no_signal():
-    process, images = PROCESSES["ddpm-zero-snr"](steps=20), gaussian_images(0.2, 2)
+    process, images = PROCESSES["ddpm-zero-snr"].make(steps=20), gaussian_images(0.2, 2)
     model = GaussianModel(process, MEAN, 0.2)
     with pytest.raises(Problem, match="alpha = 0"):
         variational_bound(model, process, images, torch.Generator(), 19)

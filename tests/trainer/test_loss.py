@@ -5,7 +5,6 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from trainer.denoiser import PREDICTIONS, from_output, target
-from trainer.likelihood import LEAST_TIME
 from trainer.processes import DDPM, VESDE, VPSDE, CosinePath, SubVPSDE
 from trainer.training.loss import BUCKETS, NOISE_MEAN, NOISE_STD, Objective, bucket_times
 
@@ -45,7 +44,7 @@ def test_likelihood_times_stand_for_the_weight_that_song_et_al_integrate(process
     def h(t):
         return torch.cos(3 * t) + t
 
-    t = torch.linspace(LEAST_TIME, 1, 2_000_001, dtype=torch.float64)
+    t = torch.linspace(1e-4, 1, 2_000_001, dtype=torch.float64)
     _, g2 = process.coefficients(t)
     integral = torch.trapezoid(g2 / process.marginal(t)[1] ** 2 * h(t), t)
     drawn = Objective(process, "eps", "likelihood").times(20_000, torch.Generator().manual_seed(0))
@@ -75,9 +74,18 @@ def test_a_chain_trains_at_its_own_times_and_at_all_of_them(weighting):
 
 def test_simple_times_spread_evenly():
     t = Objective(VPSDE(), "v").times(100, torch.Generator().manual_seed(0))
-    assert ((t * 100).floor().clamp_max(99) - torch.arange(100)).abs().max() <= 1
+    places = (t.sort().values * 100).floor().clamp_max(99)
+    assert (places - torch.arange(100)).abs().max() <= 1
     assert t.min() > 0
     assert t.max() <= 1
+
+
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "likelihood"])
+def test_each_part_of_a_batch_sees_all_levels_of_noise(weighting):
+    """Sorted times would make each part of an accumulated batch one band of noise."""
+    t = Objective(VPSDE(), "v", weighting).times(400, torch.Generator().manual_seed(0))
+    for part in t.tensor_split(4):
+        assert ((part < t.median()).float().mean() - 0.5).abs() < 0.2
 
 
 def test_no_weight_is_lost_where_no_signal_is_left():
@@ -93,5 +101,5 @@ def test_bucket_times_lie_in_their_buckets(process):
     for k, row in enumerate(t):
         assert row.min() > k / BUCKETS
         assert row.max() <= (k + 1) / BUCKETS + 1e-6
-    if isinstance(process, DDPM):
+    if process.chain_steps:
         torch.testing.assert_close(t * process.steps, (t * process.steps).round())

@@ -7,7 +7,7 @@ import torch
 
 from assets import ASSETS
 from trainer.__main__ import parser
-from trainer.cli.commands import config_from
+from trainer.cli.training import config_from
 from trainer.config import PRESETS
 from trainer.runs import Run
 from trainer.runs.cards import card

@@ -66,7 +66,7 @@ def chain_bars(name, steps):
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_marginal_is_the_papers_closed_form(name):
-    alpha, sigma = PROCESSES[name]().marginal(TIMES)
+    alpha, sigma = PROCESSES[name].make().marginal(TIMES)
     expected_alpha, expected_sigma = CLOSED[name](TIMES)
     torch.testing.assert_close(alpha, expected_alpha, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(sigma, expected_sigma, rtol=1e-9, atol=1e-12)
@@ -75,7 +75,7 @@ def test_marginal_is_the_papers_closed_form(name):
 @pytest.mark.parametrize("steps", [300, 1000])
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("ddpm")])
 def test_chain_marginal_at_its_own_times_is_the_cumulative_product(name, steps):
-    process = PROCESSES[name](steps=steps)
+    process = PROCESSES[name].make(steps=steps)
     bars = chain_bars(name, steps)
     i = torch.arange(1, steps + 1)
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
@@ -90,7 +90,7 @@ def test_chain_marginal_at_its_own_times_is_the_cumulative_product(name, steps):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_coefficients_are_the_derivatives_of_the_marginal(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     t = TIMES.clone().requires_grad_()
     alpha, sigma = process.marginal(t)
     slope = torch.zeros_like(t)
@@ -107,7 +107,7 @@ def test_coefficients_are_the_derivatives_of_the_marginal(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_slopes_are_the_derivatives_of_alpha_and_sigma(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     t = TIMES.clone().requires_grad_()
     for value, found in zip(process.marginal(t), process.slopes(TIMES), strict=True):
         wanted = torch.zeros_like(t)
@@ -119,7 +119,7 @@ def test_slopes_are_the_derivatives_of_alpha_and_sigma(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_particles_that_follow_the_sde_have_the_marginals_mean_and_spread(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     generator = torch.Generator().manual_seed(1)
     start, count, dt = 2.0, 6000, 1e-3
     alpha, sigma = process.marginal(torch.zeros(1))
@@ -153,7 +153,7 @@ def test_posterior_is_equations_6_and_7_of_ho_et_al():
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(NAMES), st.lists(st.integers(1, 989), min_size=3, max_size=3, unique=True))
 def test_transitions_compose_and_lead_from_marginal_to_marginal(name, indices):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     r, s, t = (torch.tensor([i / 1000]).double() for i in sorted(indices))
     (a1, v1), (a2, v2) = process.transition(r, s), process.transition(s, t)
     a, v = process.transition(r, t)
@@ -167,7 +167,7 @@ def test_transitions_compose_and_lead_from_marginal_to_marginal(name, indices):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_time_at_inverts_the_log_snr_which_falls(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     snr = process.log_snr(TIMES)
     alpha, sigma = process.marginal(TIMES)
     torch.testing.assert_close(snr.exp(), alpha**2 / sigma**2)
@@ -176,7 +176,7 @@ def test_time_at_inverts_the_log_snr_which_falls(name):
 
 
 def test_diffuse_scales_each_sample_by_its_own_time():
-    process = PROCESSES["flow"]()
+    process = PROCESSES["flow"].make()
     x0, noise = torch.full((2, 1, 2, 2), 4.0), torch.full((2, 1, 2, 2), 8.0)
     x = process.diffuse(x0, torch.tensor([0.25, 0.5]), noise)
     assert x.flatten(1).unique(dim=1).tolist() == [[5.0], [6.0]]
@@ -194,14 +194,14 @@ def test_zero_terminal_snr_ends_without_signal_and_keeps_its_first_step():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_finite_tells_where_the_coefficients_are_finite_at_the_end(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     alpha, _ = process.marginal(torch.ones(1))
     assert process.finite == (alpha.item() > 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_prior_is_a_gaussian_of_the_last_marginals_width(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     _, sigma = process.marginal(torch.ones(1))
     assert process.prior_std == pytest.approx(sigma.item(), rel=0.01)
     x = process.prior_sample((4, 1, 20, 50), torch.Generator().manual_seed(0))
@@ -216,13 +216,13 @@ def test_terminal_snr_tells_what_the_prior_leaves_out():
     assert DDPM.linear(300).terminal_snr == pytest.approx(bar / (1 - bar))
     assert bar == pytest.approx(0.048, abs=0.001)
     assert DDPM.linear(300).zero_terminal_snr().terminal_snr == 0
-    assert PROCESSES["ve"]().terminal_snr == pytest.approx(1 / 2500)
-    assert PROCESSES["flow"]().terminal_snr == PROCESSES["cosine"]().terminal_snr == 0
+    assert PROCESSES["ve"].make().terminal_snr == pytest.approx(1 / 2500)
+    assert PROCESSES["flow"].make().terminal_snr == PROCESSES["cosine"].make().terminal_snr == 0
 
 
 @pytest.mark.parametrize("name", ["vp", "sub-vp", "ve", "cosine", "flow"])
 def test_times_are_spaced_as_asked(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     torch.testing.assert_close(process.times(4, 0.5), torch.tensor([0.5, 0.375, 0.25, 0.125, 0.0]))
     torch.testing.assert_close(
         process.times(4, 0.5, "quadratic").sqrt().diff(), torch.full((4,), -(0.5**0.5) / 4)
@@ -245,7 +245,7 @@ def test_times_are_spaced_as_asked(name):
     st.sampled_from(["time", "quadratic", "log-snr", "karras"]),
 )
 def test_sampler_times_fall_from_the_start_to_zero(name, steps, start, spacing):
-    times = PROCESSES[name]().times(steps, start / 1000, spacing)
+    times = PROCESSES[name].make().times(steps, start / 1000, spacing)
     assert len(times) == steps + 1
     assert times[0].item() == pytest.approx(start / 1000)
     assert times[-1].item() == 0

@@ -1,12 +1,14 @@
 """Samplers with the exact score of a Gaussian: what they draw is that Gaussian."""
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gaussian import Gaussian, GaussianModel, GaussianPredictor, moments
-from trainer import samplers
+from trainer.denoiser import Denoiser
 from trainer.problems import Problem
 from trainer.processes import (
     DDPM,
@@ -18,7 +20,8 @@ from trainer.processes import (
     SubVPSDE,
     spread,
 )
-from trainer.samplers import SAMPLERS, noise_path, sample
+from trainer.samplers import SAMPLERS, Noise, noise_path, sample
+from trainer.samplers.sde import langevin
 
 MEAN, STD = 0.7, 0.4
 # Every update of these is affine in x and in its noise; the others choose steps from the state.
@@ -43,18 +46,18 @@ def draw(process, sampler, steps, count=4000, **options):
     return list(sample(model, process, x_T, sampler, steps, generator, **options))
 
 
-def moment_error(monkeypatch, model, sampler, steps, **options):
-    mean, covariance = moments(monkeypatch, model, sampler, steps, **options)
+def moment_error(model, sampler, steps, **options):
+    mean, covariance = moments(model, sampler, steps, **options)
     return float((mean - model.mean).norm() + (covariance - model.covariance).norm())
 
 
 @pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize("sampler", AFFINE)
-def test_mean_and_covariance_converge_to_the_datas(monkeypatch, name, sampler):
+def test_mean_and_covariance_converge_to_the_datas(name, sampler):
     if sampler == "euler-maruyama" and name in BLOWS_UP:
         pytest.skip("refused, see below")
-    model = GaussianPredictor.random(PROCESSES[name](), 2, seed=1)
-    coarse, fine = (moment_error(monkeypatch, model, sampler, n) for n in (20, 80))
+    model = GaussianPredictor.random(PROCESSES[name].make(), 2, seed=1)
+    coarse, fine = (moment_error(model, sampler, n) for n in (20, 80))
     assert fine < 0.6 * coarse or fine < 4e-3
     # Euler in t on VE's exponential sigma is the one that is slow: first order, a large constant.
     assert fine < (0.45 if name == "ve" else 0.15)
@@ -79,28 +82,24 @@ def test_a_langevin_step_is_song_et_als_formula():
     x, eps = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     z = torch.randn(6, 3, generator=torch.Generator().manual_seed(7))
     a, sigma, snr = torch.tensor(0.9), torch.tensor(0.5), 0.16
-    found = samplers.langevin(x, eps, a, sigma, snr, torch.Generator().manual_seed(7))
+    found = langevin(x, eps, a, sigma, snr, z)
     g = -eps / sigma
     size = 2 * 0.81 * (snr * z.norm(dim=1).mean() / g.norm(dim=1).mean()) ** 2
     torch.testing.assert_close(found, x + size * g + (2 * size) ** 0.5 * z)
 
 
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_both_posterior_variances(monkeypatch, variance):
+def test_both_posterior_variances(variance):
     model = Gaussian.random(VPSDE(), 2, seed=1)
-    coarse, fine = (
-        moment_error(monkeypatch, model, "ddpm", n, variance=variance) for n in (100, 200)
-    )
+    coarse, fine = (moment_error(model, "ddpm", n, variance=variance) for n in (100, 200))
     assert 1.6 < coarse / fine < 2.4
 
 
 @pytest.mark.parametrize("sampler", ["euler-maruyama", "reverse-diffusion"])
 @pytest.mark.parametrize("process", [VPSDE(), SubVPSDE()], ids=str)
-def test_weak_error_falls_with_first_order(monkeypatch, process, sampler):
+def test_weak_error_falls_with_first_order(process, sampler):
     model = Gaussian.random(process, 2, seed=1)
-    coarse, fine = (
-        moment_error(monkeypatch, model, sampler, n, spacing="quadratic") for n in (80, 160)
-    )
+    coarse, fine = (moment_error(model, sampler, n, spacing="quadratic") for n in (80, 160))
     assert 1.6 < coarse / fine < 2.6
 
 
@@ -122,7 +121,7 @@ def test_weak_error_falls_with_first_order(monkeypatch, process, sampler):
 )
 def test_deterministic_error_falls_with_the_samplers_order(sampler, name, spacing, order):
     """Against the closed form of the path, from a state of the model's own p_1."""
-    process = PROCESSES[name](**({"sigma_min": 1e-3} if name == "ve" else {}))
+    process = PROCESSES[name].make(**({"sigma_min": 1e-3} if name == "ve" else {}))
     model = GaussianPredictor.random(process, 2, seed=1)
     x_T = model.flow(model.draw(32), 0.0, 1.0)
     wanted = model.flow(x_T, 1.0, 0.0)
@@ -135,7 +134,7 @@ def test_deterministic_error_falls_with_the_samplers_order(sampler, name, spacin
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_rk45_follows_the_closed_form_at_every_frame(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     model = GaussianPredictor.random(process, 2, seed=1)
     x_T = model.flow(model.draw(16), process.earliest, 1.0)
     frames = list(sample(model, process, x_T, "rk45", 8, tolerance=1e-6))
@@ -149,7 +148,7 @@ def test_rk45_follows_the_closed_form_at_every_frame(name):
 @pytest.mark.parametrize("name", PROCESSES)
 def test_data_of_one_point_is_found_in_few_steps(sampler, name):
     """Where x0 is constant and eps along the path too, these samplers are exact at any step."""
-    process, point = PROCESSES[name](), 0.3
+    process, point = PROCESSES[name].make(), 0.3
 
     def model(x, t):
         alpha, sigma = (spread(v, x) for v in process.marginal(t))
@@ -194,7 +193,7 @@ def test_cost_of_ten_steps(sampler, process, nfe):
     st.integers(0, 2**31),
 )
 def test_any_sampler_on_any_process(sampler, name, spacing, shape, steps, dtype, seed):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     exact = GaussianModel(process, MEAN, STD)
     calls = 0
 
@@ -278,6 +277,17 @@ def test_noise_path_ends_on_the_marginal(process):
         assert float(frame.x.std()) == pytest.approx(float(sigma), rel=0.06, abs=1e-6)
 
 
+class InTurn(Noise):
+    """Draws in the order in which they are asked for, as diffusers makes them."""
+
+    def __init__(self, seed, x, process):
+        super().__init__(seed, tuple(x.shape), process, dtype=x.dtype)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def between(self, s, t):
+        return torch.randn(self.shape, generator=self.generator, dtype=self.dtype)
+
+
 def scheduler_of(kind, process):
     diffusers = pytest.importorskip("diffusers", reason="install the extra 'test'")
     betas = {"num_train_timesteps": 100, "beta_start": 1e-4, "beta_end": 0.02}
@@ -307,10 +317,41 @@ def test_steps_equal_those_of_diffusers(kind, steps):
     model = GaussianModel(process, MEAN, STD)
     x = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(3)).double()
     scheduler.set_timesteps(steps)
-    ours = list(sample(model, process, x, kind, steps, torch.Generator().manual_seed(5)))
+    ours = list(sample(model, process, x, kind, steps, InTurn(5, x, process)))
     generator = torch.Generator().manual_seed(5)
     for frame, i in zip(ours, scheduler.timesteps, strict=False):
         torch.testing.assert_close(frame.x, x, rtol=0, atol=1e-5)
         t = torch.full((4,), (int(i) + 1) / 100, dtype=torch.float64)
         x = scheduler.step(model(x, t), i, x, generator=generator).prev_sample
     torch.testing.assert_close(ours[-1].x, x, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_catalogue_tells_each_samplers_options(name):
+    entry = SAMPLERS[name]
+    signature = inspect.signature(entry.find().__init__).parameters
+    told = {one.name: one.default for one in entry.options}
+    taken = [p for p in list(signature.values())[1:] if p.kind == p.POSITIONAL_OR_KEYWORD]
+    assert told == {p.name: p.default for p in taken}
+    assert entry.find().__doc__
+
+
+def test_a_forgotten_process_is_told_at_once():
+    model = GaussianModel(VPSDE(), MEAN, STD)
+    for wrong in ((model, torch.zeros(2, 2), None), (model, VPSDE(), "ddim")):
+        with pytest.raises(Problem, match="its process, and the noise x_T"):
+            sample(*wrong)
+
+
+def test_a_guided_evaluation_counts_as_two():
+    network = torch.nn.Module()
+    network.classes = 3
+    network.forward = lambda x, t, labels=None: torch.zeros_like(x)
+    model = Denoiser(network, VPSDE(), "v")
+    x = torch.zeros(4, 1, 2, 2)
+    spent = {}
+    for guidance in (1.0, 2.0):
+        asked = model.conditioned(torch.zeros(4, dtype=torch.long), guidance)
+        *_, last = sample(asked, VPSDE(), x, "ddim", 5)
+        spent[guidance] = last.nfe
+    assert spent == {1.0: 5, 2.0: 10}

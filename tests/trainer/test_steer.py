@@ -9,7 +9,7 @@ from tests.gaussian import Gaussian, GaussianPredictor
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
 from trainer.processes import PROCESSES, VESDE, VPSDE
-from trainer.samplers import SAMPLERS
+from trainer.samplers import SAMPLERS, sample
 from trainer.steer import decode, edit, encode, inpaint, slerp
 
 CORRELATED = torch.tensor([[0.25, 0.2], [0.2, 0.25]], dtype=torch.float64)
@@ -108,7 +108,7 @@ def test_edit_keeps_more_of_the_image_the_weaker_it_is():
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_encoding_is_the_closed_form_and_decoding_inverts_it(name):
-    process = PROCESSES[name]()
+    process = PROCESSES[name].make()
     model = GaussianPredictor.random(process, 3, seed=2)
     x0 = model.draw(8)
     there = list(encode(model, process, x0, 6))
@@ -124,7 +124,7 @@ def test_encoding_is_the_closed_form_and_decoding_inverts_it(name):
 
 
 def test_an_image_survives_the_round_trip_of_an_eps_model_where_no_signal_is_left():
-    process = PROCESSES["flow"]()
+    process = PROCESSES["flow"].make()
     model = Gaussian.random(process, 3, seed=2)
     x0 = model.draw(4)
     *_, latent = encode(model, process, x0, 4)
@@ -177,3 +177,63 @@ def test_masks_are_halves_that_make_a_whole_and_a_centre():
         assert masks["centre"].sum() == (height // 4 * 2) * (width // 4 * 2)
     with pytest.raises(Problem, match="centre"):
         forgotten("middle", 4, 4)
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "rk45"])
+def test_a_mask_that_knows_nothing_is_plain_sampling(sampler):
+    """History and churn are the sampler's own whether or not a part is known."""
+    model = GaussianPredictor.random(VPSDE(), 2, seed=1)
+    x_T = model.process.prior_sample((20, 2), seeded()).double()
+    nothing = torch.tensor([False, False])
+    how = (model, model.process, x_T)
+    *_, plain = sample(*how, sampler, 12, seeded(1))
+    *_, filled = inpaint(*how, torch.zeros(2), nothing, sampler, 12, seeded(1))
+    assert plain.nfe == filled.nfe
+    if sampler in ("predictor-corrector", "edm-heun"):  # their extra noise comes in other turns
+        assert filled.x.std() == pytest.approx(float(plain.x.std()), rel=0.4)
+    else:
+        assert torch.equal(plain.x, filled.x)
+
+
+@pytest.mark.parametrize("sampler", ["heun", "dpm-solver++"])
+def test_inpainting_keeps_the_order_of_its_sampler(sampler):
+    """Where nothing is known a second order sampler stays one: it keeps its history."""
+    process = VPSDE()
+    model = GaussianPredictor.random(process, 2, seed=1)
+    x_T = model.flow(model.draw(32), 0.0, 1.0)
+    wanted = model.flow(x_T, 1.0, 0.0)
+    nothing, errors = torch.tensor([False, False]), []
+    for n in (60, 120):
+        frames = inpaint(
+            model, process, x_T, torch.zeros(2), nothing, sampler, n, seeded(), spacing="quadratic"
+        )
+        *_, last = frames
+        errors.append(float((last.x - wanted).norm()))
+    assert 3.2 < errors[0] / errors[1] < 5.4
+
+
+def test_churn_is_spread_over_the_steps_when_inpainting_too():
+    """With churn 0.1 over 50 steps hardly any noise comes back: the path stays near Heun's."""
+    model = GaussianPredictor.random(VPSDE(), 2, seed=1)
+    x_T = model.process.prior_sample((200, 2), seeded()).double()
+    nothing = torch.tensor([False, False])
+    ends = {}
+    for name, options in (("heun", {}), ("little", {"churn": 0.1}), ("much", {"churn": 50.0})):
+        sampler = "heun" if name == "heun" else "edm-heun"
+        *_, last = inpaint(
+            model, model.process, x_T, torch.zeros(2), nothing, sampler, 50, seeded(), **options
+        )
+        ends[name] = last.x
+    little, much = (float((ends[name] - ends["heun"]).norm()) for name in ("little", "much"))
+    assert 0 < little < 0.5 * much
+
+
+def test_churn_obeys_its_range():
+    model = GaussianPredictor.random(VPSDE(), 2, seed=1)
+    x_T = model.process.prior_sample((20, 2), seeded()).double()
+    how = (model, model.process, x_T)
+    *_, plain = sample(*how, "heun", 20)
+    *_, outside = sample(*how, "edm-heun", 20, churn=40.0, churn_from=1e3)
+    *_, inside = sample(*how, "edm-heun", 20, churn=40.0, churn_from=0.1, churn_to=10.0)
+    assert torch.equal(plain.x, outside.x)
+    assert not torch.equal(plain.x, inside.x)

@@ -27,7 +27,7 @@ def at(t: float, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(params=list(PROCESSES))
 def process(request):
-    return PROCESSES[request.param]()
+    return PROCESSES[request.param].make()
 
 
 @pytest.mark.parametrize("t", TIMES)

@@ -11,13 +11,14 @@ from trainer import __main__ as command
 from trainer.config import PRESETS
 from trainer.data import load_mnist
 from trainer.denoiser import Denoiser
+from trainer.events import Evaluated, Finished, Saved, Step
 from trainer.images import to_signed
 from trainer.problems import Problem
 from trainer.processes import make_process
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
+from trainer.training import train
 from trainer.training.learner import Learner
-from trainer.training.loop import Evaluated, Finished, Saved, Step, train
 
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1},

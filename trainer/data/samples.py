@@ -1,5 +1,7 @@
-"""Generated images, read back from where they were saved."""
+"""Generated images: one sheet of them as a PNG, and reading them back."""
 
+import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,10 +13,24 @@ from trainer.data.pictures import IMAGE_ERRORS, IMAGE_SUFFIXES, in_channels, rea
 from trainer.problems import Problem, file_problems
 
 
+def grid_png(images: np.ndarray) -> bytes:
+    """uint8 images (N, C, H, W) as one PNG, in rows of about sqrt(N)."""
+    count, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.zeros((rows * height, columns * width, channels), np.uint8)
+    for k, image in enumerate(images):
+        y, x = k // columns * height, k % columns * width
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
+    stream = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet[..., :3]).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def load_samples(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """Generated images, uint8 (N, C, H, W) with (C, H, W) = `shape`, from where they were saved.
 
-    A PNG is one sheet of them without gaps, black where it ends (trainer.training.loop.grid_png);
+    A PNG is one sheet of them without gaps, black where it ends (`grid_png`);
     an .npz has them as its one array of bytes, (N, C, H, W) or (N, H, W, C); a folder has an image
     file each.
     """

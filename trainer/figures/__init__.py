@@ -16,6 +16,7 @@ import torch
 
 from assets import ASSETS
 from trainer.data import ImageSet, load
+from trainer.devices import machine
 from trainer.figures import curves, pictures, schema, theory
 from trainer.figures.draw import Figure
 from trainer.figures.page import page
@@ -24,7 +25,6 @@ from trainer.problems import Problem, file_problems, write_file
 from trainer.runs import Run
 from trainer.runs.cards import cards
 from trainer.runs.measures import measure_likelihood, measure_samples, measures, own_sampler
-from trainer.training.learner import machine
 
 NUMBERS = tuple(str(k) for k in range(1, 12))
 FIRST_DDPM = ("report-ddpm", "report-ddpm-mended", "modern", "modern-conditional")

@@ -23,7 +23,7 @@ from torch.nn import functional
 from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.problems import Problem, file_problems
-from trainer.runs.checkpoints import load_tensors, load_weights, save_tensors
+from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
 
 INCEPTION_URL = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
@@ -94,8 +94,7 @@ def load_digit_network(path: Path = DIGITS) -> tuple[DigitNetwork, str]:
     """The shipped network, and the features' name: "digits-" and 8 digits of its SHA-256."""
     tensors, _ = load_tensors(path)
     network = DigitNetwork()
-    weights = {n: w.float() if w.is_floating_point() else w for n, w in tensors.items()}
-    load_weights(network, weights, path)
+    load_weights(network, in_type(tensors, torch.float32), path)
     with file_problems("read", path):
         name = f"digits-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     return network.eval().requires_grad_(False), name
@@ -280,8 +279,7 @@ def train_digit_network(
             if step % per_epoch == 0:
                 done = accuracy(average, data.test, data.test_labels)
             yield FeatureStep(step, steps, float(loss.detach()), done)
-    state = average.state_dict()
-    weights = {n: w.half() if w.is_floating_point() else w for n, w in state.items()}
+    weights = in_type(average.state_dict(), torch.float16)
     average.load_state_dict(weights)
     facts = {
         "trained_on": data.name,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trainer.problems import Problem
 
+LIKELIHOOD_TIME = 1e-4
 LAST_STEP = 1e-5  # the earliest time from which a sampler steps to 0
 SPACINGS = ("time", "quadratic", "log-snr", "karras")
 
@@ -30,12 +31,14 @@ class Process(ABC):
     `prior_std` is the standard deviation of the Gaussian that reverse sampling starts from.
     `finite` says whether drift and diffusion are finite at t = 1 (they are not where alpha(1) = 0).
     `earliest` is the earliest time that networks learn: the ODE's solvers end there, and jump to
-    the data by the model's x0.
+    the data by the model's x0. `chain_steps` is T where the process is a discrete chain, read at
+    t = i/T; its exact terms are the chain's own.
     """
 
     prior_std: float = 1.0
     finite: bool = True
     earliest: float = 1e-3
+    chain_steps: int | None = None
 
     @abstractmethod
     def marginal(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,6 +85,37 @@ class Process(ABC):
             noisier = self.log_snr(middle) < log_snr
             low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
         return (low + high) / 2
+
+    @property
+    def likelihood_time(self) -> float:
+        """Where likelihood takes the data to be: t = 0 if there is noise there (VE), else 1e-4."""
+        return 0.0 if bool(self.marginal(torch.zeros(1))[1] > 0) else LIKELIHOOD_TIME
+
+    @property
+    def training_start(self) -> float:
+        """Where the weight of training in log-SNR begins: there it would be endless at t = 0."""
+        return LIKELIHOOD_TIME
+
+    def on_grid(self, t: Tensor) -> Tensor:
+        """Times (…) as training takes them: on a chain's grid, never before `earliest`."""
+        return t.clamp(self.earliest, 1.0)
+
+    def place(self, t: float) -> str:
+        """Where t is, for people: "i = 3 of 300" of a chain, else "continuous"."""
+        return "continuous"
+
+    def label(self, t: float) -> str:
+        """t as short as figures have it: the chain's index, or the time."""
+        return f"{t:.2f}"
+
+    def zero_terminal_snr(self) -> "Process":
+        """The process mended to end in pure noise; a Problem where there is nothing to mend."""
+        raise Problem("Only a discrete chain's betas can be mended to end in pure noise.")
+
+    @property
+    def mendable(self) -> bool:
+        """Whether `zero_terminal_snr` would change it."""
+        return False
 
     def diffuse(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """x_t = alpha(t) x_0 + sigma(t) noise; x0 and noise (B, …), t (B,)."""

@@ -24,6 +24,7 @@ class DDPM(Process):
             raise Problem("DDPM's betas must be one list of numbers above 0 and at most 1.")
         self.betas = betas
         self.steps = len(betas)
+        self.chain_steps = self.steps
         self.earliest = 1 / self.steps
         log_alpha_bars = torch.cat([torch.zeros(1).double(), torch.log1p(-betas).cumsum(0)])
         self.alpha_bars = log_alpha_bars.exp()
@@ -93,6 +94,29 @@ class DDPM(Process):
         slope = (table[upper - 1] - table[upper]) * self.steps
         alpha, sigma = self.marginal(t)
         return slope, -alpha * slope / sigma
+
+    @property
+    def likelihood_time(self) -> float:
+        """A tenth of the first timestep."""
+        return 0.1 / self.steps
+
+    @property
+    def training_start(self) -> float:
+        """Half of the first timestep."""
+        return 0.5 / self.steps
+
+    @property
+    def mendable(self) -> bool:
+        return float(self.alpha_bars[-1]) > 0
+
+    def on_grid(self, t: Tensor) -> Tensor:
+        return (t * self.steps).ceil().clamp(1, self.steps) / self.steps
+
+    def place(self, t: float) -> str:
+        return f"i = {int(self.index(t))} of {self.steps}"
+
+    def label(self, t: float) -> str:
+        return f"{round(t * self.steps)}"
 
     def index(self, t: Tensor | float) -> Any:
         """The chain's index i, 0…T, nearest to t."""

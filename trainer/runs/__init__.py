@@ -1,5 +1,5 @@
 """Run folders: folder.py says what lies in one."""
 
-from trainer.runs.folder import Run
+from trainer.runs.folder import SHIPPED, Run, find
 
-__all__ = ["Run"]
+__all__ = ["SHIPPED", "Run", "find"]

@@ -6,10 +6,10 @@ import shlex
 from typing import Any
 
 from trainer.config import DESCRIPTIONS, PRESETS
-from trainer.runs.measures import Measure, checkpoint_facts, measures, newest
+from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.runs import Run
-from trainer.networks import make_network
+from trainer.runs.measures import Measure, checkpoint_facts, measures
 
 OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
 
@@ -19,6 +19,8 @@ def options(run: Run) -> list[str]:
     known = run.config.preset in PRESETS
     preset = PRESETS[run.config.preset if known else "modern"]
     found = ["--preset", preset.preset]
+    # What is chosen anew begins with its own options.
+    preset = preset.with_changes(process=run.config.process, network=run.config.network)
     for name, value in dataclasses.asdict(run.config).items():
         if value == getattr(preset, name):
             continue
@@ -36,7 +38,7 @@ def card(run: Run) -> dict[str, Any]:
     `seconds` and `machine` are the training's, if the run recorded them; `measures` are those of
     its newest checkpoint; `command` repeats the training.
     """
-    path = newest(run)
+    path = run.newest()
     checkpoint, facts = checkpoint_facts(path)
     channels = facts.get("shape", [1])[0]
     network = make_network(run.config, channels)

@@ -26,6 +26,7 @@ from trainer.networks import make_network
 from trainer.problems import Problem, file_problems, write_file
 from trainer.processes import Process, make_process
 from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
+
 if TYPE_CHECKING:
     from trainer.data import ImageSet
 

@@ -8,7 +8,6 @@ the checkpoint whose checksum it carries: trained on, a run has none until it is
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from safetensors import SafetensorError, safe_open
 
 from assets import ASSETS
 from trainer.data import ImageSet
-from trainer.drawing import Request, draw
-from trainer.training.learner import machine
+from trainer.devices import machine
+from trainer.drawing import Opened, draw
 from trainer.likelihood import bits_per_dim, variational_bound
 from trainer.problems import Problem, file_problems, write_file
+from trainer.requests import Drawing
 from trainer.runs import Run
 
 BATCH = 64
@@ -60,13 +60,6 @@ def checkpoint_facts(path: Path) -> tuple[str, dict[str, Any]]:
     return metadata.get("sha256", ""), json.loads(metadata.get("facts", "{}"))
 
 
-def newest(run: Run) -> Path:
-    """The file of the run's newest checkpoint; a Problem when there is none."""
-    if not (found := run.checkpoints()):
-        raise Problem(f"{run.folder} holds no checkpoint yet: train it first.")
-    return found[-1]
-
-
 def _cached(checkpoint: str) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "diffviz" / f"measures-{checkpoint[:16]}.json"
@@ -81,7 +74,7 @@ def _read(path: Path) -> list[Measure]:
 
 def measures(run: Run) -> list[Measure]:
     """What has been measured of the run's newest checkpoint, the latest last."""
-    checkpoint, _ = checkpoint_facts(newest(run))
+    checkpoint, _ = checkpoint_facts(run.newest())
     both = [*_read(_cached(checkpoint)), *_read(run.folder / "measures.json")]
     return [entry for entry in both if entry.checkpoint == checkpoint]
 
@@ -125,23 +118,23 @@ def drawn(
 ) -> Generator[float, None, tuple[np.ndarray, list[float], int]]:
     """Samples as uint8 (count, C, H, W), seconds after each batch of 64, NFE of one image.
 
-    Yields the share done. Of a model with classes every class is asked for in turn.
+    Yields the share done. Of a model with classes every class is asked for in turn. In float32, so
+    that machines can be compared.
     """
-    classes = tuple(range(run.config.classes))
-    request = Request(
-        count, run.image_shape(), sampler, steps, seed, BATCH, classes, guidance=guidance
-    )
-    model = run.model(device=device)
+    ask = Drawing(
+        model=str(run.folder), sampler=sampler, steps=steps, guidance=guidance, count=count,
+        seed=seed, batch=BATCH, precision="float32",
+    )  # fmt: skip
+    opened = Opened(run, run.model(device=device), device)
     parts: list[np.ndarray] = []
-    seconds: list[float] = []
-    begun = time.perf_counter()
-    for done, event in enumerate(draw(model, request, device=device)):
-        yield min(1.0, done / (request.batches * (steps + 1)))
-        if event.images is not None:
-            parts.append(event.images)
-            seconds.append(time.perf_counter() - begun)
-            nfe = event.nfe
-    return np.concatenate(parts), seconds, nfe
+    seconds = [0.0]
+    for stage in draw(ask, opened):
+        yield (stage.first + stage.count * stage.frame.index / steps) / count
+        if stage.last:
+            parts.append(stage.images())
+            seconds.append(seconds[-1] + stage.seconds)
+            nfe = stage.frame.nfe
+    return np.concatenate(parts), seconds[1:], nfe
 
 
 def measure_samples(
@@ -161,8 +154,8 @@ def measure_samples(
     for each count, in order. Of a model with classes, `guidance` counts, and "asked" is the share
     of samples in which the classifier sees the class that was asked for.
     """
-    from trainer.metrics.features import feature_set
     from trainer.metrics import classify, evaluate
+    from trainer.metrics.features import feature_set
 
     classes = run.config.classes
     if guidance != 1 and not classes:
@@ -181,7 +174,7 @@ def measure_samples(
     known = {count: find(run, "samples", settings(count)) for count in counts}
     missing = sorted(count for count in counts if recompute or known[count] is None)
     if missing:
-        checkpoint, _ = checkpoint_facts(newest(run))
+        checkpoint, _ = checkpoint_facts(run.newest())
         images, seconds, nfe = yield from drawn(
             run, device, missing[-1], sampler, steps, seed, guidance
         )
@@ -222,18 +215,21 @@ def measure_likelihood(
     device: str = "cpu",
     recompute: bool = False,
 ) -> Generator[float, None, Measure]:
-    """Bits/dim of the first `count` test images: the variational bound and exact; cached.
+    """Bits/dim of `count` test images, spread evenly over the set: the bound and exact; cached.
 
     Where the process has no finite probability-flow ODE the exact value is None, and "why" says so.
     """
-    settings = {"images": count, "seed": seed, "bound_evaluations": BOUND_EVALUATIONS}
+    from trainer.metrics import spread_out
+
+    settings: dict[str, Any] = {"images": count, "seed": seed}
+    settings |= {"bound_evaluations": BOUND_EVALUATIONS, "spread": True}  # once: the first images
     known = None if recompute else find(run, "likelihood", settings)
     if known is not None:
         return known
-    path = newest(run)
+    path = run.newest()
     checkpoint, _ = checkpoint_facts(path)
     model = run.model(path, device)
-    images = torch.from_numpy(data.test[:count].copy()).to(device)
+    images = torch.from_numpy(spread_out(data.test, count).copy()).to(device)
     bounds, exacts, why = [], [], ""
     for k, part in enumerate(images.split(LIKELIHOOD_BATCH)):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + k)

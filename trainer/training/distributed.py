@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.config import ExperimentConfig
-from trainer.drawing import Request
 from trainer.runs import Run
 
 
@@ -141,14 +140,14 @@ def shared(network: nn.Module) -> nn.Module:
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
-def united(parts: dict[int, np.ndarray], request: Request) -> np.ndarray:
-    """All the images that `request` asked for, uint8 (N, C, H, W), on every rank.
+def united(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """All the images of a drawing, uint8 (N, C, H, W) = `shape`, on every rank.
 
-    `parts` holds the batches that this rank has drawn, by their numbers.
+    `parts` holds the batches that this rank has drawn, by the place of their first image.
     """
-    images = torch.zeros((request.count, *request.shape), dtype=torch.uint8)
-    for batch, drawn in parts.items():
-        images[batch * request.batch :][: len(drawn)] = torch.from_numpy(drawn)
+    images = torch.zeros(shape, dtype=torch.uint8)
+    for first, drawn in parts.items():
+        images[first:][: len(drawn)] = torch.from_numpy(drawn)
     if team().size > 1 and dist.get_backend() == "nccl":
         images = images.cuda()
     return team().total(images).cpu().numpy()

@@ -6,7 +6,6 @@ run makes the very draws that an uninterrupted one would have made.
 
 import contextlib
 import math
-import platform
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainer.config import ExperimentConfig
 from trainer.denoiser import Denoiser, target
+from trainer.devices import precision_of
 from trainer.images import to_signed
 from trainer.networks import make_network
 from trainer.problems import Problem
@@ -22,45 +22,6 @@ from trainer.processes import Process, spread
 from trainer.runs.checkpoints import load_weights
 from trainer.training.distributed import shared, team
 from trainer.training.loss import Objective
-
-
-def best_device() -> str:
-    """CUDA if present, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def machine(device: str = "cpu") -> str:
-    """The processor that `device` means, in words, as "AMD EPYC 7B13, 2 threads"."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    count = torch.get_num_threads()
-    return f"{name}, {count} thread{'s' if count > 1 else ''}"
-
-
-def fast_precision(device: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively (CUDA from Ampere on, AVX512-BF16)."""
-    if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        native = device == "cpu" and supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def precision_for(config: ExperimentConfig, device: str) -> torch.dtype:
-    """The type that convolutions and matrix products run in: as set, or the hardware's best."""
-    named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    return named.get(config.precision) or fast_precision(device)
 
 
 def learning_rate(config: ExperimentConfig, step: int, steps: int) -> float:
@@ -80,7 +41,7 @@ class Learner:
         if device.startswith("cuda"):
             # Not cudnn.benchmark: it may choose other kernels, and other bits, after a resumption.
             torch.backends.cudnn.deterministic = True
-        precision = precision_for(config, device)
+        precision = precision_of(config.precision, device)
         self.network = make_network(config, channels, device)
         ema = make_network(config, channels, device)
         ema.load_state_dict(self.network.state_dict())

@@ -1,21 +1,19 @@
 """Training: one generator of events, the same for the command line and for the window."""
 
-import io
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from trainer.config import ExperimentConfig
 from trainer.data import ImageSet, load
+from trainer.data.samples import grid_png
 from trainer.denoiser import target
+from trainer.devices import best_device, machine
+from trainer.events import Evaluated, Event, Finished, Saved, Started, Step, Warned
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.problems import Problem, write_file
@@ -24,89 +22,11 @@ from trainer.runs.checkpoints import load_tensors, save_tensors
 from trainer.runs.folder import training_images
 from trainer.samplers import sample
 from trainer.training.distributed import team
-from trainer.training.learner import Learner, best_device, machine, refuse_labels
+from trainer.training.learner import Learner, refuse_labels
 from trainer.training.loss import bucket_times
 
 FLUSH_SECONDS = 0.05
 SAVE_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Started:
-    """Training begins (or goes on) after `step` of `steps`, on `device`."""
-
-    step: int
-    steps: int
-    steps_per_epoch: int
-    epochs: int
-    device: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimiser update is done. `epoch` counts from 1; elapsed in seconds since Started."""
-
-    step: int
-    epoch: int
-    loss: float
-    images_per_second: float
-    elapsed: float
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The EMA weights on held-out images, and samples from them, uint8 NCHW.
-
-    The bound in bits/dim with its standard error, and the mean squared error of the network's
-    answer in each tenth of (0, 1], from t = 0 up. Of a model with classes, without its label.
-    """
-
-    step: int
-    epoch: int
-    bits_per_dim: float
-    error: float
-    samples: np.ndarray
-    loss_by_time: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Saved:
-    """The state, or EMA weights, are on disk."""
-
-    step: int
-    path: Path
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something failed that training survives."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Every epoch is done."""
-
-    step: int
-    elapsed: float
-
-
-Event = Started | Step | Evaluated | Saved | Warned | Finished
-
-
-def grid_png(images: np.ndarray) -> bytes:
-    """uint8 images (N, C, H, W) as one PNG, in rows of about sqrt(N)."""
-    count, channels, height, width = images.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    sheet = np.zeros((rows * height, columns * width, channels), np.uint8)
-    for k, image in enumerate(images):
-        y, x = k // columns * height, k % columns * width
-        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
-    stream = io.BytesIO()
-    Image.fromarray(sheet[..., 0] if channels == 1 else sheet[..., :3]).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evaluated:

@@ -16,11 +16,9 @@ likelihood  g² |score error|², a bound on the likelihood (Song et al. 2021, ar
 import torch
 from torch import Tensor
 
-from trainer.likelihood import LEAST_TIME
-from trainer.processes import DDPM, Process
+from trainer.processes import Process
 
 BUCKETS = 10
-FIRST_TIME = 1e-3
 TABLE = 4097
 LEAST_LOG_SNR = -12.0
 # Nearer to noise and less spread than Karras et al.'s -1.2 and 1.2 for photographs: digits are few
@@ -38,9 +36,8 @@ class Objective:
         self.weighting, self.gamma = weighting, gamma
         self.table: Tensor | None = None
         if weighting in ("likelihood", "log-normal"):
-            # A chain's first step, whose part of log-SNR is endless, counts from half of it.
-            first = 0.5 / process.steps if isinstance(process, DDPM) else LEAST_TIME
-            most, least = process.log_snr(torch.tensor([first, 1.0])).tolist()
+            ends = torch.tensor([process.training_start, 1.0])
+            most, least = process.log_snr(ends).tolist()
             least = max(least, LEAST_LOG_SNR)
             log_snr = torch.linspace(most, least, TABLE)
             if weighting == "log-normal":
@@ -50,27 +47,25 @@ class Objective:
             self.table = process.time_at(log_snr)
 
     def times(self, count: int, generator: torch.Generator) -> Tensor:
-        """Training times (count,) in (0, 1], on the generator's device.
+        """Training times (count,) in (0, 1], on the generator's device, in random order.
 
         On a chain's grid independent draws; else stratified, one in each of `count` equal parts.
+        Each part of a batch that is taken in several then sees all levels of noise.
         """
         device = generator.device
-        chain = isinstance(self.process, DDPM)
-        if chain:
-            u = torch.rand(count, generator=generator, device=device)
-        else:
-            place = torch.arange(count, device=device)
-            u = (place + torch.rand(count, generator=generator, device=device)) / count
+        chain = self.process.chain_steps is not None
+        u = torch.rand(count, generator=generator, device=device)
+        if not chain:
+            place = torch.randperm(count, generator=generator, device=device)
+            u = (place + u) / count
         if self.table is not None:
             self.table = self.table.to(device)
             place = u * (len(self.table) - 1)
             lower = place.long().clamp_max(len(self.table) - 2)
             u = torch.lerp(self.table[lower], self.table[lower + 1], place - lower)
         elif not chain:
-            u = FIRST_TIME + (1 - FIRST_TIME) * u
-        if isinstance(self.process, DDPM):
-            return (u * self.process.steps).ceil().clamp(1, self.process.steps) / self.process.steps
-        return u.clamp_max(1.0)
+            u = self.process.earliest + (1 - self.process.earliest) * u
+        return self.process.on_grid(u) if chain else u.clamp_max(1.0)
 
     def weight(self, t: Tensor) -> Tensor:
         """What |answer - target|² counts for at t (B,); (B,).
@@ -100,6 +95,4 @@ def bucket_times(process: Process, count: int) -> Tensor:
     """
     inside = (torch.arange(count) + 0.5) / count
     t = (torch.arange(BUCKETS)[:, None] + inside) / BUCKETS
-    if isinstance(process, DDPM):
-        return (t * process.steps).ceil().clamp_min(1) / process.steps
-    return t.clamp_min(FIRST_TIME)
+    return process.on_grid(t)

@@ -1,28 +1,26 @@
-"""The edit panel's tools that go through latents: encode and decode, interpolate."""
+"""The edit view's tools that go through latents: encode and decode, interpolate."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from diffviz import work
-from diffviz.controls.model import choose
-from diffviz.views.edit import work as work_edit
-from diffviz.views.edit.tools import Tool, name_it, row_of
-from diffviz.views.edit.work import PATH, Originals
+from diffviz.shell.session import Session
+from diffviz.views.edit import work
+from diffviz.views.edit.tools import Tool, name_it
+from diffviz.views.pictures import BINS
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import BACKGROUND, Mosaic, compose
+from trainer.ask import Ask
 
-COUNTS = (9, 12, 16)
 LEAST_TOP = 0.5  # of the histogram's axis
 NOTHING_YET = "How far off the reconstruction is will stand here."
 
 
 class EncodeTool(Tool):
-    """Follow the probability-flow ODE from an image to its latent, and back."""
+    """Follow the probability-flow ODE from images to their latents, and back."""
 
     key, title, verb = "encode", "Encode and decode", "Encode and decode"
     sentence = (
@@ -30,14 +28,13 @@ class EncodeTool(Tool):
         "the image's latent; followed back, at the image again."
     )
     lines = (("dx = [f − ½ g^2 ∇_x log p_t(x)] dt", "Song et al. 2021, eq. 13 and appendix D.4"),)
-    work = staticmethod(work_edit.round_trip)
+    kind = work.Encoding
+    make = staticmethod(work.round_trip)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.there: list[np.ndarray] = []
+    def __init__(self, session: Session, first: Ask, parent: QWidget | None = None) -> None:
+        super().__init__(session, first, parent)
+        self.there: list[np.ndarray] = []  # the states, each (n, H, W[, 3])
         self.back: list[np.ndarray] = []
-        image = self.image_spin("image", 0, "Test image", "Which image of the test set to encode")
-        self.tolerance = self.tolerance_combo()
         self.view = Mosaic("The image, its latent and its reconstruction appear here.")
         self.view.setObjectName("encodeView")
         name_it(
@@ -50,17 +47,17 @@ class EncodeTool(Tool):
             self.path, "The way from image to latent, and back", "Above from the image (t near 0) "
             "to the latent (t = 1); below the way back, the same times under each other",
         )  # fmt: skip
-        centres = (work.BINS[:-1] + work.BINS[1:]) / 2
+        centres = (BINS[:-1] + BINS[1:]) / 2
         normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
         self.histogram = HistogramPlot(
-            work.BINS, normal, LEAST_TOP, "encodeHistogram", "The latent's values against the prior"
+            BINS, normal, LEAST_TOP, "encodeHistogram", "The latent's values against the prior"
         )
         self.histogram.setToolTip("The latent's pixel values; the line is the prior, N(0, 1)")
-        self.facts = QLabel(objectName="encodeFacts", wordWrap=True)
+        self.facts = QLabel(NOTHING_YET, objectName="encodeFacts", wordWrap=True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.addLayout(row_of("Image", image, "Tolerance", self.tolerance), 0, 0, 1, 2)
+        grid.addLayout(self.head("tolerance"), 0, 0, 1, 2)
         grid.addWidget(QLabel("<b>Image, latent, reconstruction</b>"), 1, 0)
         grid.addWidget(QLabel("<b>The latent's values, and N(0, 1)</b>"), 1, 1)
         grid.addWidget(self.view, 2, 0, 2, 1)
@@ -72,39 +69,33 @@ class EncodeTool(Tool):
         grid.setRowStretch(5, 3)
         grid.setColumnStretch(0, 5)
         grid.setColumnStretch(1, 3)
-        self.facts.setText(NOTHING_YET)
 
-    def show_originals(self, found: Originals) -> None:
-        super().show_originals(found)
-        if self.request is None or self.request.image != found.numbers[0]:
-            self.request, self.there, self.back = None, [found.images[0]], []
+    def show_originals(self, found: work.Originals) -> None:
+        if self.request is None or self.request.image != self.images["image"].value():
+            self.request, self.there, self.back = None, [found.images], []
             self.share = 0.0
             self.facts.setText(NOTHING_YET)
-            self.histogram.show_density(np.zeros(len(work.BINS) - 1))
+            self.histogram.show_density(np.zeros(len(BINS) - 1))
             self._show()
         self.changed.emit()
 
-    def wanted(self, folder: Path, checkpoint: str) -> work_edit.RoundTrip:
-        number = self.images["image"].value()
-        return work_edit.RoundTrip(folder, checkpoint, number, self.tolerance.currentData())
-
-    def begin(self, request: work_edit.RoundTrip) -> None:
+    def begin(self, request: work.Encoding) -> None:
         super().begin(request)
         self.there, self.back = [], []
 
-    def take(self, event: work_edit.Passing | work_edit.Returned) -> None:
+    def take(self, event: work.Passing | work.Returned) -> None:
         match event:
             case _ if self.request is None:  # another image is on view by now
                 return
-            case work_edit.Passing():
-                (self.back if event.back else self.there).append(event.picture)
-                # The report, which comes last, makes it whole.
-                self.share = (len(self.there) + len(self.back) - 1) / (2 * PATH + 2)
+            case work.Passing():
+                (self.back if event.back else self.there).append(event.states)
+                self.share = event.share
                 self._show()
-            case work_edit.Returned():
+            case work.Returned():
                 self.share = 1.0
                 self.histogram.show_density(event.histogram)
-                self._scale(float(event.histogram.max()))
+                top = max(LEAST_TOP, 1.1 * float(event.histogram.max()))
+                self.histogram.plot.getPlotItem().setYRange(0, top, padding=0)
                 self.facts.setText(
                     f"The reconstruction is <b>{event.error:.2f}</b> of 255 grey levels off (root "
                     f"mean square), after {event.nfe} network evaluations.<br>Latent: mean "
@@ -114,35 +105,23 @@ class EncodeTool(Tool):
                 )
                 self.report = f"{event.nfe} network evaluations."
 
-    def _scale(self, top: float) -> None:
-        """Let the histogram's axis reach that density."""
-        self.histogram.plot.getPlotItem().setYRange(0, max(LEAST_TOP, 1.1 * top), padding=0)
-
     def _show(self) -> None:
-        """Show what there is of image, latent and reconstruction, and of the two ways."""
+        """Show what there is of images, latents and reconstructions; of the first the two ways."""
         if not self.there:
             return
         empty = np.full_like(self.there[0], BACKGROUND)
-
-        def filled(pictures: list[np.ndarray]) -> list[np.ndarray]:
-            return [*pictures, *[empty] * (PATH + 1 - len(pictures))]
-
-        there, back = filled(self.there), filled(self.back)
-        self.view.show_images(np.stack([there[0], there[-1], back[-1]]), 3)
-        self.path.show_images(np.stack(there + back[::-1]), PATH + 1)
+        there, back = (
+            [*states, *[empty] * (work.FRAMES + 1 - len(states))]
+            for states in (self.there, self.back)
+        )
+        rows = np.stack([there[0], there[-1], back[-1]], axis=1)
+        self.view.show_images(rows.reshape(-1, *rows.shape[2:]), 3)
+        self.path.show_images(np.stack([x[0] for x in there + back[::-1]]), work.FRAMES + 1)
 
     def grid(self) -> np.ndarray | None:
         if not self.done or self.view.images is None:
             return None
         return compose(self.view.images, columns=3)[None]
-
-    def settings(self) -> dict[str, Any]:
-        found = self.request or self.wanted(Path(), "")
-        return {"image": found.image, "tolerance": found.tolerance}
-
-    def prepare(self, settings: dict[str, Any]) -> None:
-        super().prepare(settings)
-        choose(self.tolerance, settings.get("tolerance"))
 
 
 class InterpolateTool(Tool):
@@ -154,54 +133,39 @@ class InterpolateTool(Tool):
         "decode to digits (above); between two images lies a double exposure (below)."
     )
     lines = (("z(w) = [sin((1 − w) θ) z_A + sin(w θ) z_B] / sin θ", "Shoemake 1985; White 2016"),)
-    work = staticmethod(work_edit.interpolate)
+    kind = work.Interpolation
+    images_of = ("first", "second")
+    make = staticmethod(work.interpolate)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        first = self.image_spin("first", 0, "From", "The test image at the left end")
-        second = self.image_spin("second", 1, "To", "The test image at the right end")
-        self.count = QComboBox(objectName="interpolateCountCombo")
-        for n in COUNTS:
-            self.count.addItem(f"{n}", n)
-        name_it(self.count, "Images", "How many images, both ends among them")
-        self.tolerance = self.tolerance_combo()
-        self.ends = Mosaic("The two test images appear here.")
+    def __init__(self, session: Session, first: Ask, parent: QWidget | None = None) -> None:
+        super().__init__(session, first, parent)
+        self.ends = Mosaic("The two images appear here.")
         self.ends.setObjectName("interpolateEnds")
-        name_it(self.ends, "The two test images", "The test images at both ends")
+        name_it(self.ends, "The two images", "The images at both ends")
         self.decoded = Mosaic("Press Interpolate: images decoded from latents appear here.")
         self.decoded.setObjectName("interpolateDecoded")
         name_it(self.decoded, "Images decoded from latents in between", "Decoded from latents")
         self.blends = Mosaic("For contrast, plain blends of the pixels appear here.")
         self.blends.setObjectName("interpolateBlends")
         name_it(self.blends, "Blends of the pixels", "(1 − w) A + w B, pixel by pixel")
-        self.count.currentIndexChanged.connect(self.changed)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row_of("From", first, "to", second, "Images", self.count, "Tolerance",
-                                self.tolerance))  # fmt: skip
+        column.addLayout(self.head("count", "tolerance"))
         column.addWidget(self.ends, 2)
         column.addWidget(QLabel("<b>Through the latents</b>"))
         column.addWidget(self.decoded, 2)
         column.addWidget(QLabel("<b>Through the pixels</b>"))
         column.addWidget(self.blends, 2)
 
-    def show_originals(self, found: Originals) -> None:
-        super().show_originals(found)
+    def show_originals(self, found: work.Originals) -> None:
         self.ends.show_images(found.images, 2)
         self.changed.emit()
 
-    def wanted(self, folder: Path, checkpoint: str) -> work_edit.Interpolation:
-        first, second = self.numbers()
-        return work_edit.Interpolation(
-            folder, checkpoint, first, second, self.count.currentData(),
-            self.tolerance.currentData(),
-        )  # fmt: skip
-
-    def begin(self, request: work_edit.Interpolation) -> None:
+    def begin(self, request: work.Interpolation) -> None:
         super().begin(request)
         self.decoded.show_images(None)
 
-    def take(self, event: work_edit.Between) -> None:
+    def take(self, event: work.Between) -> None:
         self.share = event.share
         self.decoded.show_images(event.decoded, self.request.count)
         self.blends.show_images(event.blends, self.request.count)
@@ -209,16 +173,7 @@ class InterpolateTool(Tool):
             self.report = f"The latents are {event.angle:.1f}° apart; {event.nfe} NFE."
 
     def grid(self) -> np.ndarray | None:
-        rows = self.decoded.images, self.blends.images
+        rows: tuple[Any, Any] = self.decoded.images, self.blends.images
         if not self.done or rows[0] is None or rows[1] is None:
             return None
-        return compose(np.concatenate([rows[0], rows[1]]), columns=len(rows[0]))[None]
-
-    def settings(self) -> dict[str, Any]:
-        found = self.request or self.wanted(Path(), "")
-        return {name: getattr(found, name) for name in ("first", "second", "count", "tolerance")}
-
-    def prepare(self, settings: dict[str, Any]) -> None:
-        super().prepare(settings)
-        choose(self.count, settings.get("count"))
-        choose(self.tolerance, settings.get("tolerance"))
+        return compose(np.concatenate(rows), columns=len(rows[0]))[None]

@@ -1,7 +1,6 @@
-"""The edit panel: three ways of steering a trained model without training it."""
+"""The edit view: three ways of steering a trained model without training it."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,24 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz.controls.model import ModelChoice, list_samplers
-from diffviz.jobs import Job
+from diffviz.controls.fields import choose
+from diffviz.controls.model import ModelChoice
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views.edit import work as work_edit
+from diffviz.views.edit import work
 from diffviz.views.edit.latents import EncodeTool, InterpolateTool
 from diffviz.views.edit.tools import InpaintTool, Tool
+from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
+from trainer.ask import settings_of
+from trainer.requests import OfModel
+
+TOUR_STEPS = 20
 
 
-class EditPanel(Panel):
+class EditView(View):
     """Chooses the model and the tool, runs the tool's work, and says how far it is."""
 
-    title = "Edit"
+    kind = work.Edit
     explanation = (
         "<h3>Steering a trained model</h3>"
         "<p>A diffusion model knows which images are likely. That is enough to do more than draw "
@@ -47,15 +50,17 @@ class EditPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.job: Job | None = None
-        self.busy: Tool | None = None  # whose job that is
-        self.looking: Job | None = None
-        self.asked: tuple[Tool, str, tuple[int, ...]] | None = None  # the originals last looked for
+        self.computing = self.latest(self._take, self._ended)
+        self.looking = self.latest(self._found, failed=self._miss)
+        self.busy: Tool | None = None  # which tool computes
+        self.asked: tuple[Any, ...] | None = None  # what images were last looked for, and by whom
         self.missing = ""  # why they cannot be shown
-        self.again = False  # to be computed as soon as model and images are known
-        self.looked: dict[Tool, tuple[str, tuple[int, ...]]] = {}  # the originals that each shows
-        self.inpaint, self.encode = InpaintTool(), EncodeTool()
-        self.interpolate = InterpolateTool()
+        self.awaited = False  # to be computed as soon as model and images are known
+        self.looked: dict[Tool, tuple[Any, ...]] = {}  # the images that each shows
+        first = work.Edit()
+        self.inpaint = InpaintTool(session, first.inpaint)
+        self.encode = EncodeTool(session, first.encode)
+        self.interpolate = InterpolateTool(session, first.interpolate)
         self.tools: list[Tool] = [self.inpaint, self.encode, self.interpolate]
 
         self.tabs = QTabBar(objectName="editTabs")
@@ -68,7 +73,7 @@ class EditPanel(Panel):
             self.tabs.addTab(tool.title)
             self.stack.addWidget(tool)
             tool.changed.connect(self._changed)
-        self.model = ModelChoice(session, "edit")
+        self.model = ModelChoice(session, "edit", settings_of(OfModel)["model"])
         head = QHBoxLayout()
         head.addWidget(self.tabs, 1)
         head.addWidget(QLabel("Model"))
@@ -82,7 +87,8 @@ class EditPanel(Panel):
         layout.addWidget(self.formula)
 
         self.tabs.currentChanged.connect(self._show_tool)
-        self.model.changed.connect(lambda: self.inpaint.asking.offer(self.model.classes))
+        self.model.changed.connect(self._choose_model)
+        self._choose_model()
         self._show_tool()
 
     def _make_actions(self) -> QHBoxLayout:
@@ -97,7 +103,7 @@ class EditPanel(Panel):
         self.run_button = QPushButton(objectName="editRunButton")
         self.run_button.setProperty("primary", True)
         self.run_button.setToolTip("Compute what the controls ask for")
-        self.stop_button.clicked.connect(self.stop)
+        self.stop_button.clicked.connect(self.computing.stop)
         self.run_button.clicked.connect(self.press)
         row = QHBoxLayout()
         row.addWidget(self.progress)
@@ -111,19 +117,23 @@ class EditPanel(Panel):
         """The tool on view."""
         return self.tools[max(0, self.tabs.currentIndex())]
 
+    def _sought(self) -> tuple[Any, ...]:
+        """What the images on view depend on."""
+        return *self.model.values().values(), self.tool.names(), self.tool.waiting
+
     def wanted(self) -> Any:
         """What the controls ask for; None while a model, an image or a mask is missing."""
-        run, tool = self.model.run, self.tool
-        if run is None or self.looked.get(tool) != (run.config.dataset, tool.numbers()):
+        if self.model.run is None or self.looked.get(self.tool) != self._sought():
             return None
-        return tool.wanted(run.folder, self.model.file)
+        return self.tool.wanted(self.model.values())
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._changed()
 
-    def offer_samplers(self, names: tuple[str, ...]) -> None:
-        list_samplers(self.inpaint.sampler, names)
+    def _choose_model(self) -> None:
+        self.inpaint.form["classes"].offer(self.model.classes)
+        self._changed()
 
     def _show_tool(self) -> None:
         tool = self.tool
@@ -135,17 +145,15 @@ class EditPanel(Panel):
 
     def _changed(self) -> None:
         """A setting changed: look up the images that it asks for; say how things stand."""
-        run, tool = self.model.run, self.tool
-        if run is not None and (self.isVisible() or self.again):
-            dataset, numbers = run.config.dataset, tool.numbers()
-            shown = self.looked.get(tool) == (dataset, numbers)
-            if not shown and self.asked != (tool, dataset, numbers):
-                self.drop(self.looking)
-                self.asked, self.missing = (tool, dataset, numbers), ""
-                make = partial(work_edit.originals, dataset, numbers)
-                found = partial(self._found, tool, dataset)
-                self.looking = self.begin(make, found, failed=self._miss)
-        if self.again and self.wanted() is not None:
+        tool, sought = self.tool, self._sought()
+        if self.model.run is not None and (self.isVisible() or self.awaited):
+            shown = self.looked.get(tool) == sought
+            if not shown and self.asked != (tool, *sought):
+                self.asked, self.missing = (tool, *sought), ""
+                of = OfModel(**self.model.values())
+                places, names = self.session.places, tool.names()
+                self.looking.ask(partial(work.originals, of, places, names, tool.waiting))
+        if self.awaited and self.wanted() is not None:
             self.press()
         self._show_status()
 
@@ -153,43 +161,40 @@ class EditPanel(Panel):
         self.missing = why
         self._show_status()
 
-    def _found(self, tool: Tool, dataset: str, events: list[work_edit.Originals]) -> None:
+    def _found(self, events: list[work.Originals]) -> None:
+        assert self.asked is not None
+        tool, model, checkpoint, names, _ = self.asked
         self.asked = None
+        self.looked[tool] = (model, checkpoint, names, "")  # a mask waits no longer
         for found in events:
-            self.looked[tool] = dataset, found.numbers
             tool.show_originals(found)
+            if found.why:
+                self.session.message.emit(found.why)
 
     def press(self) -> None:
         """Compute what the controls ask for; what is under way is given up for it."""
         request, tool = self.wanted(), self.tool
         if request is None:
             return
-        self.again = False
-        self.drop(self.job)
+        self.awaited = False
         self.busy = tool
         tool.begin(request)
-        self.job = job = self.begin(partial(tool.work, request), partial(self._take, tool))
-        job.ended.connect(partial(self._ended, job))
+        self.computing.ask(partial(tool.make, request, self.session.places))
         self._show_status()
 
-    def stop(self) -> None:
-        """Compute no further."""
-        if self.job is not None:
-            self.job.stop()
-
-    def _take(self, tool: Tool, events: list[Any]) -> None:
+    def _take(self, events: list[Any]) -> None:
+        assert self.busy is not None
         for event in events:
-            tool.take(event)
+            self.busy.take(event)
         self._show_status()
 
-    def _ended(self, job: Job) -> None:
-        if job is self.job:
-            self.job = self.busy = None
-            self._show_status()
+    def _ended(self) -> None:
+        self.busy = None
+        self._show_status()
 
     def _show_status(self) -> None:
         tool, wanted = self.tool, self.wanted()
-        self.stop_button.setEnabled(self.job is not None)
+        self.stop_button.setEnabled(self.busy is not None)
         self.run_button.setEnabled(wanted is not None)
         self.progress.setValue(round(1000 * tool.share))
         if self.model.run is None:
@@ -220,29 +225,33 @@ class EditPanel(Panel):
     def animation(self) -> list[np.ndarray]:
         return self.inpaint.animation() if self.tool is self.inpaint else []
 
-    def settings(self) -> dict[str, Any]:
-        run, request = self.model.run, self.tool.request
-        if run is None:
-            return {}
-        folder: Path = run.folder if request is None else request.folder
-        return {
-            "tool": self.tool.key,
-            "model": folder.name,
-            "checkpoint": self.model.file if request is None else request.checkpoint,
-            **{tool.key: tool.settings() for tool in self.tools},
-        }
+    def ask(self) -> work.Edit:
+        of = self.model.values()
+        asks = {tool.key: tool.request or tool.current(of) for tool in self.tools}
+        place = self.inpaint.timeline.fraction() if self.inpaint.done else 1.0
+        show = self.inpaint.show_what.currentData()
+        return work.Edit(tool=self.tool.key, show=show, fraction=place, **asks)
 
-    def prepare(self, settings: dict[str, Any]) -> None:
+    def prepare(self, ask: work.Edit) -> None:
         self.looked.clear()  # a mask may wait for its image
         self.asked = None
-        if settings.get("model"):
-            self.model.choose(str(settings["model"]), str(settings.get("checkpoint", "")))
+        shown = getattr(ask, ask.tool)
+        self.model.set_values({"model": shown.model, "checkpoint": shown.checkpoint})
+        choose(self.inpaint.show_what, ask.show)
+        self.inpaint.place = ask.fraction
         for index, tool in enumerate(self.tools):
-            tool.prepare(settings.get(tool.key, {}))
-            if tool.key == settings.get("tool"):
+            tool.prepare(getattr(ask, tool.key))
+            if tool.key == ask.tool:
                 self.tabs.setCurrentIndex(index)
 
-    def restore(self, settings: dict[str, Any]) -> None:
-        self.prepare(settings)
-        self.again = True
+    def restore(self, ask: work.Edit) -> None:
+        self.prepare(ask)
+        self.awaited = True
         self._changed()
+
+    def visit(self, guide: Guide) -> None:
+        guide.wait(self.run_button.isEnabled, "the test images were loaded")
+        self.inpaint.form.set_values({"steps": TOUR_STEPS})
+        self.run_button.click()
+        guide.wait(lambda: self.grid() is not None, "a completion was drawn")
+        self.stop_button.click()

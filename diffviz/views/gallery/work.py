@@ -3,17 +3,33 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from diffviz.views.samplers.work import Draw, Drawn, Growing, draw
+from diffviz.views.growing import Drawn, Growing, grow
+from trainer.ask import setting
 from trainer.problems import Problem
+from trainer.requests import Drawing, classes_of_version_1
 
 if TYPE_CHECKING:
     from trainer.data import ImageSet
 
 COMPARED = 200  # test images whose distances say what is usual
+
+
+@dataclass(frozen=True)
+class Gallery(Drawing):
+    """Images to draw, and which of them are selected."""
+
+    version: ClassVar[int] = 2
+    model: str = setting("modern-sde", "Model", "The trained model that draws")
+    selected: tuple[int, ...] = setting((), "Selected", "The images that are selected", least=0)
+
+    @classmethod
+    def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
+        return classes_of_version_1(values) if version < 2 else values
 
 
 @dataclass(frozen=True)
@@ -46,13 +62,16 @@ class Unlabelled:
     reason: str
 
 
-def gallery(request: Draw) -> Iterator[Growing | Labelled | Unlabelled | Drawn]:
-    """Draw a request's images; those of a model of MNIST are classified as they are finished."""
+def gallery(
+    ask: Drawing, places: tuple[Path, ...]
+) -> Iterator[Growing | Labelled | Unlabelled | Drawn]:
+    """Draw what is asked; images of a model of MNIST are classified as they are finished."""
     from trainer.metrics import classify
-    from trainer.runs import Run
+    from trainer.runs.folder import Run, find
 
-    digits, known = Run.open(request.folder).config.dataset == "mnist", 0
-    for event in draw(request):
+    digits = Run.open(find(ask.model, places)).config.dataset == "mnist"
+    known = 0
+    for event in grow(ask, places):
         if digits and isinstance(event, Growing) and event.finished > known:
             try:
                 labels, sureness = classify(event.images[known : event.finished, None])
@@ -74,12 +93,14 @@ def _training(dataset: str) -> "tuple[ImageSet, np.ndarray]":
     return data, np.sort(nearest(data.test[:COMPARED].copy(), data.train)[1])
 
 
-def nearest_images(request: Draw, chosen: dict[int, np.ndarray]) -> Iterator[Nearest]:
+def nearest_images(
+    ask: Drawing, places: tuple[Path, ...], chosen: dict[int, np.ndarray]
+) -> Iterator[Nearest]:
     """For each of the `chosen` images, by its index, uint8 (H, W[, 3]): its Nearest."""
     from trainer.metrics import nearest
-    from trainer.runs import Run
+    from trainer.runs.folder import Run, find
 
-    data, usual = _training(Run.open(request.folder).config.dataset)
+    data, usual = _training(Run.open(find(ask.model, places)).config.dataset)
     for index, image in chosen.items():
         planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         if planes.shape != data.shape:

@@ -144,8 +144,8 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
     """
     import torch
 
-    from diffviz.work import pictures
-    from trainer.training.learner import best_device, fast_precision
+    from diffviz.views.pictures import pictures
+    from trainer.devices import best_device, precision_of
     from trainer.runs import Run
     from trainer.samplers import sample
 
@@ -153,7 +153,7 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
     device = best_device()
     for step in steps:
         model = run.model(
-            folder / "checkpoints" / f"{step:08d}.safetensors", device, fast_precision(device)
+            folder / "checkpoints" / f"{step:08d}.safetensors", device, precision_of("auto", device)
         )
         process = model.process
         generator = torch.Generator().manual_seed(seed)
@@ -171,8 +171,8 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
 
 def card_of(folder: Path) -> Iterator[str]:
     """The run's card as plain text: what it is, what was measured, how to repeat it."""
-    from trainer.runs.cards import card, card_text
     from trainer.runs import Run
+    from trainer.runs.cards import card, card_text
 
     yield card_text(card(Run.open(folder)))
 
@@ -183,9 +183,9 @@ def measure(folder: Path, kind: str, count: int) -> Iterator[float]:
     `kind` "fid" takes `count` samples of the run's own sampler, "likelihood" so many test images.
     """
     from trainer.data import load
-    from trainer.runs.measures import measure_likelihood, measure_samples, own_sampler
+    from trainer.devices import best_device
     from trainer.runs import Run
-    from trainer.training.learner import best_device
+    from trainer.runs.measures import measure_likelihood, measure_samples, own_sampler
 
     run, device = Run.open(folder), best_device()
     data = load(run.config.dataset)

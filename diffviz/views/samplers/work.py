@@ -119,8 +119,8 @@ class Weights(Protocol):
 
 def open_model(request: Weights) -> "tuple[Run, Denoiser]":
     """The run that a request names, and the weights it asks for."""
+    from trainer.devices import best_device
     from trainer.runs import Run
-    from trainer.training.learner import best_device
 
     run = Run.open(request.folder)
     checkpoint = None

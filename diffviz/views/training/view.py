@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz import work
+from diffviz.views.training import work
 from diffviz.jobs import Job
 from diffviz.shell.session import Session, row_of
 from diffviz.views.training.settings import TrainingSettings

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diffviz import work
+from diffviz.views.trajectories import work
 
 View = tuple[str, str]  # a row and a direction
 

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz import work
+from diffviz.views.trajectories import work
 from diffviz.controls.classes import ClassChoice
 from diffviz.controls.model import SAMPLER_TITLES, choose, list_samplers
 from diffviz.jobs import Job

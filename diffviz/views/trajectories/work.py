@@ -1,11 +1,5 @@
-"""What the window asks workers to do: generators of plain arrays. Torch is imported inside."""
+"""What the trajectories view asks workers to do."""
 
-import contextlib
-import ctypes
-import importlib.util
-import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.config import ExperimentConfig
-from trainer.problems import Problem
+from diffviz.views.pictures import BINS, pictures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,96 +19,7 @@ if TYPE_CHECKING:
 VIEW_BYTES = 48 * 2**20  # what the frames of one view may take; longer trajectories are thinned
 NOISE_SCALE = 3.0  # noise of -3…3 standard deviations is drawn from black to white
 QUANTILE_VALUES = 4096  # of a picture's changes, to set their scale by
-BINS = np.linspace(-4, 4, 65)
 ANY_CLASS, EACH_CLASS = -1, -2
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """A run that can be opened: its folder, settings, kept checkpoints and last measures.
-
-    `fid` is the newest checkpoint's, of `fid_samples` samples; `resumable` says that the state of
-    a training is there to go on from.
-    """
-
-    folder: Path
-    config: ExperimentConfig
-    checkpoints: tuple[Path, ...]
-    shipped: bool
-    resumable: bool
-    step: int
-    epoch: int
-    loss: float | None
-    bits_per_dim: float | None
-    fid: float | None
-    fid_samples: int
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-
-def _last_measures(path: Path) -> dict[str, float]:
-    """The last step, loss and bits/dim in a metrics file, from its last 64 KiB."""
-    found: dict[str, float] = {}
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - 65_536))
-            lines = stream.read().split(b"\n")
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            found |= json.loads(line)
-        except ValueError:
-            continue
-    return found
-
-
-def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, int]:
-    """The FID measured of the run's newest checkpoint with the most samples, and their number."""
-    from trainer.runs import Run
-    from trainer.runs.measures import measures
-
-    try:
-        found = [m for m in measures(Run(folder, config)) if m.kind == "samples"]
-        best = max(found, key=lambda m: m.settings["count"])
-        return float(best.values["fid"]), int(best.settings["count"])
-    except (Problem, ValueError, KeyError, TypeError):
-        return None, 0
-
-
-def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
-    """One list: the shipped models, then the user's runs, the newest first; damaged ones left out.
-
-    Reads settings and measures only, not weights.
-    """
-    own_folders = [path.parent for path in own.glob("*/config.json")] if own.is_dir() else []
-    own_folders.sort(key=lambda folder: (folder / "config.json").stat().st_mtime, reverse=True)
-    shipped_folders = sorted(path.parent for path in shipped.glob("*/config.json"))
-    found = []
-    for folder in [*shipped_folders, *own_folders]:
-        try:
-            config = ExperimentConfig.from_json((folder / "config.json").read_text())
-        except (Problem, OSError, UnicodeDecodeError):
-            continue
-        measures = _last_measures(folder / "metrics.jsonl")
-        found.append(
-            RunInfo(
-                folder,
-                config,
-                tuple(sorted((folder / "checkpoints").glob("*.safetensors"))),
-                folder.parent == shipped,
-                folder.parent != shipped and (folder / "state.safetensors").exists(),
-                int(measures.get("step", 0)),
-                int(measures.get("epoch", 0)),
-                measures.get("loss"),
-                measures.get("bpd"),
-                *_fid_of(folder, config),
-            )
-        )
-    yield found
 
 
 @dataclass(frozen=True)
@@ -181,14 +85,6 @@ class Done:
     nfe: dict[str, int]
 
 
-def pictures(x: "Tensor") -> np.ndarray:
-    """Signed floats (N, C, H, W) as uint8 pictures, channels last; one channel without its axis."""
-    from trainer.images import to_bytes
-
-    images = to_bytes(x).cpu().numpy().transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images[..., :3])
-
-
 def asked(model: "Denoiser", label: int, guidance: float, first: int, count: int) -> "Denoiser":
     """The model, asked for a class as `label` says: for `count` images from the `first` on."""
     from trainer import drawing
@@ -247,15 +143,15 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
     is passed on, and the last.
     """
     from trainer.data import load
+    from trainer.devices import best_device, precision_of
     from trainer.runs import Run
-    from trainer.training.learner import best_device, fast_precision
 
     device = best_device()
     nfe: dict[str, int] = {}
     views: list[Iterator[Moment]] = []
     for row in request.rows:
         run = Run.open(row.folder)
-        model = run.model(device=device, precision=fast_precision(device))
+        model = run.model(device=device, precision=precision_of("auto", device))
         images = load(run.config.dataset).train
         views.append(_noising(request, row, model.process, images))
         views.append(_denoising(request, row, model, images, device, nfe))
@@ -334,102 +230,3 @@ def _denoising(
         if frame.index % every == 0 or frame.index == row.steps:
             yield look_at(row.row, "reverse", frame.index, row.steps, process, frame, before)
         before = frame.x
-
-
-@dataclass(frozen=True)
-class Ready:
-    """Torch is loaded; `device` says in words what it computes on.
-
-    `samplers` are the names that `trainer.samplers.sample` takes; `unfinished` is a run that was
-    stopped midway.
-    """
-
-    device: str
-    samplers: tuple[str, ...]
-    unfinished: Path | None
-
-
-def device_words() -> str:
-    """The computing device in words, with the number format that convolutions run in."""
-    import torch
-
-    from trainer.training.learner import best_device, fast_precision
-
-    device = best_device()
-    name = {
-        "cuda": lambda: f"GPU: {torch.cuda.get_device_name()}",
-        "mps": lambda: "GPU: Apple MPS",
-        "cpu": lambda: f"CPU, threads: {torch.get_num_threads()}",
-    }[device]()
-    return f"{name}, {str(fast_precision(device)).removeprefix('torch.')}"
-
-
-def load_libraries() -> None:
-    """Load torch's largest libraries without Python's lock, so that the window lives meanwhile.
-
-    `import torch` would hold the lock for about a second over them. Where this does nothing (on
-    Windows, or if a library has another name), it does just that.
-    """
-    found = importlib.util.find_spec("torch")
-    if sys.platform == "win32" or found is None or found.origin is None:
-        return
-    suffix = "dylib" if sys.platform == "darwin" else "so"
-    for name in ("libtorch_cpu", "libtorch_python"):
-        path = Path(found.origin).parent / "lib" / f"{name}.{suffix}"
-        # A foreign function is called without the lock; ctypes' own loading keeps it.
-        ctypes.CDLL(None).dlopen(str(path).encode(), os.RTLD_NOW)
-
-
-def read_images() -> Iterator[None]:
-    """Read the images that come with DiffViz, for the first drawing to find them there."""
-    from trainer.data import load
-
-    with contextlib.suppress(Problem):  # whoever needs them will say what is wrong
-        load("mnist")
-    yield None
-
-
-def load_plots() -> Iterator[None]:
-    """Import the plotting library, which takes half a second of the window's thread otherwise."""
-    import pyqtgraph  # noqa: F401
-
-    yield None
-
-
-def warm_up(home: Path) -> Iterator[Ready]:
-    """Import torch off the window's thread, and look for a run that was stopped midway."""
-    load_libraries()
-    from trainer.runs import Run
-    from trainer.runs.checkpoints import load_tensors
-    from trainer.samplers import SAMPLERS
-
-    unfinished = None
-    for path in sorted((home / "runs").glob("*/state.safetensors"), reverse=True):
-        try:
-            run = Run.open(path.parent)
-            _, facts = load_tensors(path)
-        except Problem:
-            continue
-        if facts["step"] < facts.get("steps", 0):
-            unfinished = run.folder
-            break
-    yield Ready(device_words(), tuple(SAMPLERS), unfinished)
-    import trainer.training.loop  # noqa: F401 - imported now so that Train starts at once
-
-
-@dataclass(frozen=True)
-class TrainingIn:
-    """Training goes into this folder, under these settings."""
-
-    folder: Path
-    config: ExperimentConfig
-
-
-def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
-    """Create the run (or, without `config`, resume it) and pass the engine's events on."""
-    from trainer.runs import Run
-    from trainer.training.loop import train
-
-    run = Run.open(folder) if config is None else Run.create(folder, config)
-    yield TrainingIn(folder, run.config)
-    yield from train(run.config, run)

@@ -1,0 +1,93 @@
+"""What is loaded once the window shows: torch, the images, the plots; each on a worker."""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.problems import Problem
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Torch is loaded; `device` says in words what it computes on.
+
+    `samplers` are the names that `trainer.samplers.sample` takes; `unfinished` is a run that was
+    stopped midway.
+    """
+
+    device: str
+    samplers: tuple[str, ...]
+    unfinished: Path | None
+
+
+def device_words() -> str:
+    """The computing device in words, with the number format that convolutions run in."""
+    import torch
+
+    from trainer.devices import best_device, precision_of
+
+    device = best_device()
+    name = {
+        "cuda": lambda: f"GPU: {torch.cuda.get_device_name()}",
+        "mps": lambda: "GPU: Apple MPS",
+        "cpu": lambda: f"CPU, threads: {torch.get_num_threads()}",
+    }[device]()
+    return f"{name}, {str(precision_of('auto', device)).removeprefix('torch.')}"
+
+
+def load_libraries() -> None:
+    """Load torch's largest libraries without Python's lock, so that the window lives meanwhile.
+
+    `import torch` would hold the lock for about a second over them. Where this does nothing (on
+    Windows, or if a library has another name), it does just that.
+    """
+    found = importlib.util.find_spec("torch")
+    if sys.platform == "win32" or found is None or found.origin is None:
+        return
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    for name in ("libtorch_cpu", "libtorch_python"):
+        path = Path(found.origin).parent / "lib" / f"{name}.{suffix}"
+        # A foreign function is called without the lock; ctypes' own loading keeps it.
+        ctypes.CDLL(None).dlopen(str(path).encode(), os.RTLD_NOW)
+
+
+def read_images() -> Iterator[None]:
+    """Read the images that come with DiffViz, for the first drawing to find them there."""
+    from trainer.data import load
+
+    with contextlib.suppress(Problem):  # whoever needs them will say what is wrong
+        load("mnist")
+    yield None
+
+
+def load_plots() -> Iterator[None]:
+    """Import the plotting library, which takes half a second of the window's thread otherwise."""
+    import pyqtgraph  # noqa: F401
+
+    yield None
+
+
+def warm_up(home: Path) -> Iterator[Ready]:
+    """Import torch off the window's thread, and look for a run that was stopped midway."""
+    load_libraries()
+    from trainer.runs import Run
+    from trainer.runs.checkpoints import load_tensors
+    from trainer.samplers import SAMPLERS
+
+    unfinished = None
+    for path in sorted((home / "runs").glob("*/state.safetensors"), reverse=True):
+        try:
+            run = Run.open(path.parent)
+            _, facts = load_tensors(path)
+        except Problem:
+            continue
+        if facts["step"] < facts.get("steps", 0):
+            unfinished = run.folder
+            break
+    yield Ready(device_words(), tuple(SAMPLERS), unfinished)
+    import trainer.training.loop  # noqa: F401 - imported now so that Train starts at once

@@ -1,0 +1,102 @@
+"""Latest: the newest ask is answered, and nothing is heard of the others."""
+
+import threading
+
+import pytest
+from PySide6.QtCore import QObject
+
+from diffviz.jobs import Latest
+
+
+@pytest.fixture
+def parent(qapp):
+    return QObject()
+
+
+@pytest.fixture
+def latest(qtbot, parent):
+    latest = Latest(parent)
+    latest.heard = []
+    latest.produced.connect(lambda events: latest.heard.extend(events))
+    latest.failed.connect(lambda why: latest.heard.append(f"failed: {why}"))
+    latest.ended.connect(lambda: latest.heard.append("ended"))
+    yield latest
+    latest.shutdown()
+
+
+def test_what_is_asked_for_comes_and_ends(qtbot, latest):
+    latest.ask(lambda: iter([1, 2, 3]))
+    assert latest.busy
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    assert latest.heard == [1, 2, 3, "ended"]
+    assert not latest.busy
+
+
+def test_nothing_is_heard_of_a_job_that_was_replaced(qtbot, latest):
+    go, closed = threading.Event(), []
+
+    def slow():
+        try:
+            yield "old"
+            go.wait(10)
+            yield "old too"
+            raise RuntimeError("that nobody waits for")
+        finally:
+            closed.append(True)
+
+    latest.ask(slow)
+    qtbot.waitUntil(lambda: "old" in latest.heard)
+    latest.ask(lambda: iter(["never"]))
+    latest.ask(lambda: iter(["new"]))
+    assert not closed  # the newer one waits for the older one's thread
+    go.set()
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    assert latest.heard == ["old", "new", "ended"]
+    assert closed
+
+
+def test_a_dropped_job_is_heard_of_no_more_even_if_it_fails(qtbot, latest):
+    begun, go = threading.Event(), threading.Event()
+
+    def failing():
+        begun.set()
+        go.wait(10)
+        raise ValueError("too late")
+        yield
+
+    latest.ask(failing)
+    assert begun.wait(10)
+    latest.drop()
+    assert not latest.busy
+    go.set()
+    latest.ask(lambda: iter(["next"]))
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    assert latest.heard == ["next", "ended"]
+
+
+def test_a_stopped_job_gives_what_it_has_and_ends(qtbot, latest):
+    more = threading.Event()
+
+    def endless():
+        yield "first"
+        while not more.wait(0.001):
+            yield "again"
+
+    latest.ask(endless)
+    qtbot.waitUntil(lambda: "first" in latest.heard)
+    latest.stop()
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    assert not latest.busy
+    more.set()
+
+
+def test_a_failure_is_told_before_the_end(qtbot, latest):
+    from trainer.problems import Problem
+
+    def failing():
+        yield 1
+        raise Problem("no disk")
+
+    latest.ask(failing)
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    assert latest.heard == [1, "failed: no disk", "ended"]

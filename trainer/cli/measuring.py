@@ -1,0 +1,245 @@
+"""Commands that measure: evaluate, likelihood, measure, features."""
+
+import argparse
+import dataclasses
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.ask import settings_of
+from trainer.cli.options import Commands, add_device, add_option, add_settings, ask_from, whole
+from trainer.config import ExperimentConfig
+from trainer.problems import Problem
+from trainer.requests import Drawing, Evaluation, Likelihood
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from trainer.metrics import Report
+
+
+def add(commands: Commands) -> None:
+    command = commands.add(
+        "evaluate",
+        evaluate,
+        "measure samples: FID, precision, recall, classes, copying",
+        "Draws from --run, or takes --samples as they are. Every figure stands beside that of as "
+        "many real test images: the floor. Figures of different --count do not compare.",
+        "--run runs/first --count 1024 --sampler ddim --steps 50",
+    )
+    add_settings(command, Evaluation, without=("image", "start"))
+    add_option(command)
+    add_device(command)
+    command.add_argument(
+        "--samples", type=Path, help="measure these instead: a sheet .png, an .npz, or a folder"
+    )
+    images = settings_of(ExperimentConfig)["dataset"].tip.partition(": ")[2]
+    command.add_argument("--dataset", help=f"compare with it: {images} (the run's, or mnist)")
+    command.add_argument("--save", type=Path, help="keep the drawn images in this .npz")
+
+    command = commands.add(
+        "likelihood",
+        likelihood,
+        "give the exact bits/dim of test images under a run",
+        "By the probability-flow ODE, with the variational bound beside it. The images are spread "
+        "evenly over the test set.",
+        "--run runs/first --count 16",
+    )
+    add_settings(command, Likelihood, required=("model",))
+    add_device(command)
+
+    command = commands.add(
+        "measure",
+        measure,
+        "measure a run, and keep the figures beside it",
+        "FID and its company of so many samples, bits/dim of so many test images: what the run's "
+        "card and the report's table show (measures.json). What is known is not measured again.",
+        "--run runs/first --samples 1024 10000 --sampler ddim --steps 20",
+    )
+    add_settings(command, Drawing, only=("model",), required=("model",))
+    add_settings(command, Drawing, only=("sampler", "steps"), default="the run's own")
+    add_settings(command, Drawing, only=("guidance",), default="1, of a model with classes")
+    add_settings(command, Drawing, only=("seed",))
+    command.add_argument(
+        "--samples", type=int, nargs="+", default=[1024], help="how many for FID; 0: none (1024)"
+    )
+    command.add_argument(
+        "--likelihood-images", type=int, default=0, help="how many test images; 0: none (0)"
+    )
+    command.add_argument("--recompute", action="store_true", help="measure anew what is known")
+    add_device(command)
+
+    command = commands.add(
+        "features",
+        features,
+        "train the digit features that FID is taken in",
+        "What assets/features holds was made by this command as it stands, with one thread.",
+        "--out assets/features",
+    )
+    command.add_argument("--out", type=Path, help="the folder to write")
+    command.add_argument("--epochs", type=whole(), default=6, help="passes over MNIST (6)")
+    command.add_argument("--seed", type=whole(0), default=0, help="of all random draws (0)")
+    command.add_argument(
+        "--fetch-inception",
+        action="store_true",
+        help="instead, download the weights of the inception features (91 MB) from GitHub",
+    )
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    if hasattr(arguments, "model") == (arguments.samples is not None):
+        raise Problem("Give either --run, to draw from, or --samples, to measure as they are.")
+    ask = ask_from(arguments, Evaluation)
+    from trainer import metrics
+    from trainer.cli import running
+    from trainer.data import load
+    from trainer.data.samples import load_samples
+    from trainer.metrics.features import feature_set
+
+    if arguments.save is not None:
+        running.check_target(arguments.save)
+    found: dict[str, Any] = {}
+    if arguments.samples is not None:
+        data = load(arguments.dataset or "mnist")
+        images = load_samples(arguments.samples, data.shape)
+        found["samples_from"] = str(arguments.samples)
+    else:
+        opened = running.opened_by(arguments, ask)
+        data = load(arguments.dataset or opened.run.config.dataset)
+        feature_set(ask.features)  # what it lacks shows before the long drawing
+        images, nfe = running.drawn(ask, opened)
+        if not running.team().leads:
+            return 0
+        found |= {"run": str(opened.run.folder), "sampler": ask.sampler, "nfe": nfe}
+        if arguments.save is not None:
+            running.save_images(arguments.save, images)
+    report = metrics.evaluate(images, data, ask.features)
+    running.show(found | dataclasses.asdict(report), table(report), arguments.json)
+    return 0
+
+
+def table(report: "Report") -> str:
+    """A report for a person: each figure beside its floor."""
+    mine, real = report.samples, report.real
+    rows = [
+        ("images", f"{mine.count}", f"{real.count}"),
+        (f"FID ({report.features})", f"{mine.fid:.3f}", f"{real.fid:.3f}"),
+        ("precision", f"{mine.precision:.3f}", f"{real.precision:.3f}"),
+        ("recall", f"{mine.recall:.3f}", f"{real.recall:.3f}"),
+        ("distance to nearest training image", f"{mine.nearest:.3f}", f"{real.nearest:.3f}"),
+        ("chance to be nearer than a test image", f"{report.copying:.3f}", "0.500"),
+    ]
+    if mine.classes is not None and real.classes is not None:
+        counts = [" ".join(map(str, figures.classes or ())) for figures in (mine, real)]
+        rows += [
+            ("share the classifier is sure of", f"{mine.sure:.3f}", f"{real.sure:.3f}"),
+            ("imbalance of classes", f"{mine.imbalance:.3f}", f"{real.imbalance:.3f}"),
+            ("images of each class", counts[0], counts[1]),
+        ]
+    width = max(len(name) for name, *_ in rows)
+    middle = max(len(left) for _, left, _ in rows)
+    lines = [f"{'':{width}}  {'samples':>{middle}}  test images (floor)"]
+    lines += [f"{name:{width}}  {left:>{middle}}  {right}" for name, left, right in rows]
+    return "\n".join(lines)
+
+
+def likelihood(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Likelihood)
+    import torch
+
+    from trainer.cli import running
+    from trainer.likelihood import bits_per_dim, variational_bound
+    from trainer.metrics import spread_out
+
+    opened = running.opened_by(arguments, ask)
+    model, process = opened.model, opened.model.process
+    images = torch.from_numpy(spread_out(opened.data.test, ask.count).copy())
+    generator = torch.Generator().manual_seed(ask.seed)
+    exact, bound = [], []
+    with running.progress("image", len(images)) as bar:
+        for part in images.to(opened.device).split(ask.batch):
+            exact.append(bits_per_dim(model, process, part, generator))
+            bound.append(variational_bound(model, process, part, generator, 64))
+            bar.update(len(part))
+    bits = torch.cat(exact)
+    found = {
+        "images": len(images),
+        "exact_bits_per_dim": float(bits.mean()),
+        "standard_error": float(bits.std() / len(bits) ** 0.5) if len(bits) > 1 else None,
+        "bound_bits_per_dim": float(torch.cat(bound).mean()),
+    }
+    error = f" ± {found['standard_error']:.3f}" if len(bits) > 1 else ""
+    prose = (
+        f"{len(images)} test images: {found['exact_bits_per_dim']:.3f}{error} bits/dim exact, "
+        f"at most {found['bound_bits_per_dim']:.3f} by the bound"
+    )
+    running.show(found, prose, arguments.json)
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    from trainer.cli import running
+    from trainer.data import load
+    from trainer.runs.cards import describe
+    from trainer.runs.measures import Measure, measure_likelihood, measure_samples, own_sampler
+
+    run, device = running.run_of(arguments), running.choose_device(arguments.device)
+    data, (sampler, steps) = load(run.config.dataset), own_sampler(run)
+    ask = ask_from(arguments, Drawing, sampler=sampler, steps=steps, guidance=1.0)
+    counts = tuple(count for count in arguments.samples if count > 0)
+    again = arguments.recompute
+    sampling = measure_samples(
+        run, data, counts, ask.sampler, ask.steps, ask.seed, device, again, ask.guidance
+    )
+    found: list[Measure] = []
+    with running.progress("share", 1) as bar:
+        bar.bar_format = "{percentage:3.0f}%|{bar}| {elapsed}"
+        if counts:
+            found += drain(sampling, bar)
+        if (images := arguments.likelihood_images) > 0:
+            found.append(drain(measure_likelihood(run, data, images, ask.seed, device, again), bar))
+    facts = {"run": str(run.folder), "measures": [dataclasses.asdict(one) for one in found]}
+    running.show(facts, "\n".join(describe(one) for one in found), arguments.json)
+    return 0
+
+
+def drain(work: Generator[float, None, Any], bar: "tqdm") -> Any:
+    """What the generator of shares done returns."""
+    while True:
+        try:
+            share = next(work)
+        except StopIteration as end:
+            return end.value
+        bar.update(share - bar.n)
+
+
+def features(arguments: argparse.Namespace) -> int:
+    from trainer import metrics
+    from trainer.cli.running import progress, show
+    from trainer.data import load
+    from trainer.metrics import features as made
+
+    if arguments.fetch_inception:
+        path = made.fetch_inception()
+        show({"inception": str(path)}, f"Inception's weights are at {path}.", arguments.json)
+        return 0
+    if arguments.out is None:
+        raise Problem("Give --out, the folder to write the digit features to.")
+    data = load("mnist")
+    path = arguments.out / made.DIGITS.name
+    with progress("step") as bar:
+        for event in made.train_digit_network(data, path, arguments.epochs, arguments.seed):
+            bar.total = event.steps
+            bar.update(1)
+            if event.accuracy is not None:
+                bar.set_postfix(accuracy=f"{event.accuracy:.4f}")
+    chosen = made.feature_set("digits", path)
+    metrics.save_moments(
+        arguments.out / metrics.moments_name(data.train, chosen),
+        metrics.moments(chosen(data.train)),
+    )
+    network, name = made.load_digit_network(path)
+    score = made.accuracy(network, data.test, data.test_labels)
+    found = {"features": name, "test_accuracy": score, "out": str(path)}
+    show(found, f"{name}: {score:.2%} of test images right: {path}", arguments.json)
+    return 0

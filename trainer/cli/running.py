@@ -1,0 +1,103 @@
+"""What commands have in common as they run: devices, models, bars, and where results go."""
+
+import io
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from trainer.data.samples import grid_png
+from trainer.devices import best_device
+from trainer.drawing import Opened, draw, open_model
+from trainer.problems import Problem, file_problems, write_file
+from trainer.requests import Drawing, OfModel
+from trainer.runs.folder import SHIPPED, Run, find
+from trainer.training.distributed import team, united
+
+PLACES = (Path(), SHIPPED)  # where --run is looked up: a path from here, then what ships
+
+
+def show(found: dict[str, Any], prose: str, as_json: bool) -> None:
+    """Print what was found, for a program or for a person."""
+    print(json.dumps(found) if as_json else prose)
+
+
+def progress(unit: str, total: int | None = None) -> tqdm:
+    """A bar on standard error, if that is a terminal."""
+    return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=None if team().leads else True)
+
+
+def choose_device(name: str | None) -> str:
+    """The device of that name, if this computer has it; the best there is if no name is given."""
+    if name is None:
+        return best_device()
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise Problem(
+            f"There is no device '{name}' here ({str(error).splitlines()[0]}). Leave --device out."
+        ) from error
+    return name
+
+
+def run_of(arguments: Namespace) -> Run:
+    """The run that --run names."""
+    return Run.open(find(arguments.model, PLACES))
+
+
+def opened_by(arguments: Namespace, ask: OfModel) -> Opened:
+    """The model that is asked, on the device that the arguments name."""
+    found = open_model(ask, PLACES, choose_device(arguments.device))
+    if hasattr(arguments, "guidance") and isinstance(ask, Drawing):
+        check_guidance(ask, found.run)
+    return found
+
+
+def check_guidance(ask: Drawing, run: Run) -> None:
+    """A Problem where --guidance would change nothing."""
+    if not run.config.classes:
+        raise Problem(
+            f"{run.folder.name} knows no classes: --guidance needs a model that does. Leave it out."
+        )
+    if not ask.labels(run.config.classes):
+        raise Problem("--guidance needs a class to guide to: give --class each, or numbers.")
+
+
+def drawn(ask: Drawing, opened: Opened) -> tuple[np.ndarray, int]:
+    """All images of an ask, uint8 (N, C, H, W), on every rank; and evaluations for each."""
+    ours, parts, nfe = team(), {}, 0
+    with progress("image", ask.count) as bar:
+        for stage in draw(ask, opened, ours.rank, ours.size):
+            nfe = stage.frame.nfe
+            bar.set_postfix(step=f"{stage.frame.index}/{ask.steps}", nfe=nfe)
+            if stage.last:
+                parts[stage.first] = stage.images()
+                bar.update(stage.count)
+    return united(parts, (ask.count, *opened.shape)), nfe
+
+
+def check_target(path: Path) -> None:
+    """A Problem if `save_images` could not write there, to be had before the long drawing."""
+    if path.suffix not in (".png", ".npz", ""):
+        raise Problem(f"Images are written as .png or .npz, or into a folder, not as {path.name}.")
+    if not path.absolute().parent.is_dir():
+        raise Problem(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+
+
+def save_images(path: Path, images: np.ndarray) -> None:
+    """Images as one .png sheet, as the array `images` of an .npz, or one by one in a folder."""
+    if path.suffix == ".png":
+        write_file(path, grid_png(images))
+    elif path.suffix == ".npz":
+        content = io.BytesIO()
+        np.savez_compressed(content, images=images)
+        write_file(path, content.getvalue())
+    else:
+        with file_problems("make the folder", path):
+            path.mkdir(exist_ok=True)
+        for k, image in enumerate(images):
+            write_file(path / f"{k:05d}.png", grid_png(image[None]))

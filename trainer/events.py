@@ -1,0 +1,74 @@
+"""What training yields, as it happens. Needs no torch: the window matches on these classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Evaluated", "Event", "Finished", "Saved", "Started", "Step", "Warned"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins (or goes on) after `step` of `steps`, on `device`."""
+
+    step: int
+    steps: int
+    steps_per_epoch: int
+    epochs: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser update is done. `epoch` counts from 1; elapsed in seconds since Started."""
+
+    step: int
+    epoch: int
+    loss: float
+    images_per_second: float
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The EMA weights on held-out images, and samples from them, uint8 NCHW.
+
+    The bound in bits/dim with its standard error, and the mean squared error of the network's
+    answer in each tenth of (0, 1], from t = 0 up. Of a model with classes, without its label.
+    """
+
+    step: int
+    epoch: int
+    bits_per_dim: float
+    error: float
+    samples: "np.ndarray"
+    loss_by_time: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The state, or EMA weights, are on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something failed that training survives."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Every epoch is done."""
+
+    step: int
+    elapsed: float
+
+
+Event = Started | Step | Evaluated | Saved | Warned | Finished
