@@ -15,26 +15,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from trainer.cli.commands import table
 
 from assets import ASSETS
-from trainer.__main__ import main
-from trainer.config import ExperimentConfig
+from trainer.__main__ import main, parser
+from trainer.ask import option
+from trainer.catalogue import SAMPLERS, Entry
+from trainer.cli.measuring import table
+from trainer.cli.training import config_from
+from trainer.config import PRESETS, ExperimentConfig
 from trainer.data import load
 from trainer.data.samples import grid_png, load_samples
-from trainer.drawing import Request, draw
+from trainer.drawing import Opened, draw, drawn_images
 from trainer.likelihood import bits_per_dim
 from trainer.metrics import Figures, Report, features
 from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.processes import DDPM
+from trainer.requests import Drawing
 from trainer.runs import Run
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
 COMMANDS = [
     "train", "sample", "evaluate", "likelihood", "measure", "encode", "inpaint",
-    "interpolate", "features",
+    "interpolate", "features", "figures", "ship",
 ]  # fmt: skip
 
 
@@ -77,7 +81,17 @@ def test_help_is_there_for_every_command(command, capsys):
         ("sample --run x --out y.png --steps many", "many"),
         ("sample --run x --out y.png --steps 0", "at least 1"),
         ("sample --run x --out y.png --option snr", "NAME=VALUE"),
-        ("sample --run x --out y.png --class one", "one"),
+        ("sample --run x --out y.png --steps 1.5", "whole number"),
+        ("sample --run x --out y.png --sampler magic", "ddim"),
+        ("sample --run x --out y.png --spacing odd", "karras"),
+        ("sample --run x --out y.png --precision half", "bfloat16"),
+        ("sample --run x --out y.png --seed -1", "at least 0"),
+        ("sample --run x --out y.png --start 1.5", "1.5"),
+        ("encode --run x --out y.png --tolerance 0", "tolerance"),
+        ("interpolate --run x --out y.png --from 0 --to 1 --count 1", "at least 2"),
+        ("train --run x --network nope", "lean"),
+        ("train --run x --epochs 1.5", "whole number"),
+        ("train --run x --learning-rate fast", "fast"),
         ("train --run x --preset none", "none"),
         ("evaluate --run x --features faces", "faces"),
         ("inpaint --run x --out y.png --repeats 0", "at least 1"),
@@ -99,15 +113,17 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
     ("line", "words"),
     [
         ("sample --run absent --out y.png", "absent"),
-        ("sample --run {run} --out y.png --sampler magic", "ddim"),
         ("sample --run {run} --out y.gif --steps 1", "y.gif"),
         ("sample --run {run} --out y.png --class 11", "0 to 9"),
-        ("sample --run {run} --out y.png --guidance 2", "--class"),
-        ("sample --run {run} --out y.png --start 0.5", "--start-image"),
-        ("sample --run {run} --out y.png --start 1.5 --start-image {png}", "1.5"),
+        ("sample --run {run} --out y.png --class one", "one"),
+        ("sample --run {run} --out y.png --class any --guidance 2", "--class"),
+        ("sample --run {shipped} --out y.png --guidance 2", "knows no classes"),
+        ("sample --run {run} --out y.png --start 0.5", "needs an image"),
+        ("sample --run {run} --out y.png --sampler ddpm --eta 1", "'ddpm' has no option 'eta'"),
+        ("sample --run {run} --out y.png --sampler edm-heun --churn -1", "at least 0"),
         ("sample --run {run} --out y.png --start-image absent.png", "absent.png"),
         ("sample --run {run} --out y.png --device tpu9", "tpu9"),
-        ("sample --run {run} --out y.png --checkpoint absent.safetensors", "absent.safetensors"),
+        ("sample --run {run} --out y.png --checkpoint absent.safetensors", "no checkpoint absent"),
         ("sample --run {shipped} --out y.png --class 1", "without classes"),
         ("evaluate", "--samples"),
         ("evaluate --run {run} --samples {png}", "either"),
@@ -122,18 +138,17 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("train --run {run} --resume --epochs 9 --set ema=0.9", "takes no other epochs and ema"),
         ("likelihood --run absent", "absent"),
         ("encode --run {run} --out y.png --image absent.png", "absent.png"),
-        ("encode --run {run} --out y.png --tolerance 0", "tolerance"),
+        ("encode --run {run} --out y.png --image {png} --count 2", "one image"),
         ("encode --run {run} --out y.npz", "y.npz"),
         ("inpaint --run {run} --out y.png --image 10000", "0 to 9999"),
         ("inpaint --run {run} --out y.png --image absent.png", "absent.png"),
         ("inpaint --run {run} --out y.png --mask middle", "centre"),
         ("inpaint --run {run} --out y.png --mask {png}", "forgets nothing"),
-        ("inpaint --run {run} --out y.png --sampler magic", "ddim"),
         ("inpaint --run {run} --out y.png --class 11", "0 to 9"),
-        ("inpaint --run {run} --out y.png --guidance 2", "--class"),
-        ("interpolate --run {run} --out y.png --from 0 --to 1 --count 1", "at least 2"),
+        ("inpaint --run {shipped} --out y.png --guidance 2", "knows no classes"),
         ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
         ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),
+        ("train --run new --process vp --steps 9", "'vp' has no option 'steps'"),
         ("features", "--out"),
     ],
 )
@@ -152,60 +167,84 @@ def test_what_cannot_be_done_leaves_with_2_and_one_sentence(
     assert not list(tmp_path.glob("y.*"))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["out.png", "out.npz", "out"])
-def test_sample_writes_what_can_be_read_as_samples(name, run, tmp_path, capsys):
+def test_sample_draws_what_a_script_draws(name, precision, run, tmp_path, capsys):
     out = tmp_path / name
-    line = f"sample --run {run.folder} --out {out} --count 5 --steps 2 --batch-size 2 --json"
-    assert main(line.split()) == 0
-    assert spoken(capsys) == {"images": 5, "nfe": 2, "out": str(out)}
+    line = f"sample --run {run.folder} --out {out} --count 5 --steps 2 --batch-size 2"
+    assert main([*line.split(), "--precision", precision, "--json"]) == 0
+    assert spoken(capsys)["nfe"] == 4  # two passes, as it is guided
     images = load_samples(out, (1, 28, 28))
+    ask = Drawing(model=str(run.folder), count=5, steps=2, batch=2, precision=precision)
     assert images.shape == (5, 1, 28, 28)
-    request = Request(5, (1, 28, 28), steps=2, batch=2)
-    drawn = [d.images for d in draw(run.model(), request) if d.images is not None]
-    assert np.array_equal(images, np.concatenate(drawn))
+    assert np.array_equal(images, drawn_images(ask))
 
 
-@pytest.mark.parametrize("options", ["--sampler ddpm", "--eta 1", "--option eta=1", "--seed 1"])
+def test_what_is_not_given_is_as_the_ask_has_it(run, tmp_path):
+    assert main(["sample", "--run", str(run.folder), "--out", str(tmp_path / "a.npz")]) == 0
+    images = load_samples(tmp_path / "a.npz", (1, 28, 28))
+    assert np.array_equal(images, drawn_images(Drawing(model=str(run.folder))))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--sampler ddpm", "--eta 1", "--option eta=1", "--seed 1", "--spacing karras",
+        "--class 3 5", "--guidance 4", "--class any", "--sampler edm-heun --churn 9",
+    ],
+)  # fmt: skip
 def test_sampling_options_reach_the_sampler(options, run, tmp_path):
-    line = f"sample --run {run.folder} --count 2 --steps 3 --out"
+    line = f"sample --run {run.folder} --count 3 --steps 3 --out"
     assert main([*line.split(), str(tmp_path / "a.npz")]) == 0
     assert main([*line.split(), str(tmp_path / "b.npz"), *options.split()]) == 0
     a, b = (load_samples(tmp_path / f"{name}.npz", (1, 28, 28)) for name in "ab")
     assert not np.array_equal(a, b)
 
 
-def test_classes_are_drawn_in_turn_from_the_same_noise(run):
-    shape = (1, 28, 28)
-    requests = [Request(4, shape, steps=2, batch=3, labels=labels) for labels in ((3, 5), (3,))]
+def test_a_new_sampler_is_offered_with_its_options(run, tmp_path, capsys, monkeypatch):
+    more = option("zest", 0.5, "Zest", "How lively it is", least=0, most=1)
+    place = SAMPLERS["ddim"].place
+    monkeypatch.setitem(SAMPLERS, "brisk", Entry("brisk", "Brisk", "", place, (more,)))
+    with pytest.raises(SystemExit):
+        main(["sample", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "brisk" in text
+    assert "--zest X brisk: How lively it is; 0 to 1 (0.5)" in text
+    line = f"sample --run {run.folder} --out {tmp_path / 'a.png'} --sampler brisk --zest 2"
+    assert main(line.split()) == 2
+    assert "at most 1" in capsys.readouterr().err
+
+
+def test_help_needs_no_torch():
+    code = "import sys, trainer.__main__ as m; m.parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def asking(run, **changes):
+    ask = Drawing(model=str(run.folder), steps=2, guidance=1.0, **changes)
+    return ask, Opened(run, run.model(precision=ask.precision), "cpu")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_classes_are_drawn_in_turn_from_the_same_noise(run, precision):
     mixed, threes = (
-        np.concatenate([d.images for d in draw(run.model(), r) if d.images is not None])
-        for r in requests
+        drawn_images(*asking(run, count=4, batch=3, classes=labels, precision=precision))
+        for labels in ("3 5", "3")
     )
     same = [np.array_equal(a, b) for a, b in zip(mixed, threes, strict=True)]
     assert same == [True, False, True, False]
 
 
-def test_guidance_reaches_the_model(run):
-    drawn = [
-        next(d.images for d in draw(run.model(), r) if d.images is not None)
-        for r in (
-            Request(2, (1, 28, 28), steps=1, labels=(3,)),
-            Request(2, (1, 28, 28), steps=1, labels=(3,), guidance=4.0),
-        )
-    ]
-    assert not np.array_equal(*drawn)
-
-
-def test_ranks_share_the_drawing_and_draw_what_one_would(run):
-    request = Request(7, (1, 28, 28), sampler="ddpm", steps=2, batch=2)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ranks_share_the_drawing_and_draw_what_one_would(run, precision):
+    ask, opened = asking(run, count=7, sampler="ddpm", batch=2, precision=precision)
 
     def batches(rank, ranks):
-        drawn = draw(run.model(), request, rank, ranks)
-        return {d.batch: d.images for d in drawn if d.images is not None}
+        return {s.first: s.images() for s in draw(ask, opened, rank, ranks) if s.last}
 
     alone, first, second = batches(0, 1), batches(0, 2), batches(1, 2)
-    assert sorted(first) == [0, 2]
-    assert sorted(second) == [1, 3]
+    assert sorted(first) == [0, 4]
+    assert sorted(second) == [2, 6]
     assert all(np.array_equal(alone[k], v) for k, v in (first | second).items())
 
 
@@ -261,7 +300,7 @@ def test_evaluate_draws_from_a_run_and_keeps_the_images(run, tmp_path, capsys):
     line = f"evaluate --run {run.folder} --count 8 --steps 1 --save {kept} --json"
     assert main(line.split()) == 0
     found = spoken(capsys)
-    assert found["nfe"] == 1
+    assert found["nfe"] == 2
     assert found["samples"]["count"] == 8
     assert found["samples"]["fid"] > found["real"]["fid"]
     assert main(["evaluate", "--samples", str(kept), "--json"]) == 0
@@ -297,9 +336,29 @@ def test_train_writes_a_run_with_the_settings_given(tmp_path, capsys):
     assert config.network_parameters == {"width": 8, "blocks": 1}
 
 
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        ("--preset report-ddpm --steps 90", {"process_parameters": {
+            "steps": 90, "beta_start": 1e-4, "beta_end": 0.02}}),
+        ("--preset report-ddpm --process vp --beta-max 9", {
+            "process": "vp", "process_parameters": {"beta_max": 9.0}}),
+        ("--network report --dropout 0 --limit-images none", {
+            "network": "report", "network_parameters": {"dropout": 0.0}}),
+        ('--set network_parameters={"width":8} --blocks 1', {
+            "network_parameters": {"width": 8, "blocks": 1}}),
+        ('--set prediction="eps" --learning-rate 1e-3 --batch-size 1e2', {
+            "prediction": "eps", "learning_rate": 1e-3, "batch_size": 100}),
+    ],
+)  # fmt: skip
+def test_train_changes_the_preset_as_the_options_say(line, changes):
+    arguments = parser().parse_args(["train", "--run", "x", *line.split()])
+    assert config_from(arguments) == PRESETS[arguments.preset or "modern"].with_changes(**changes)
+
+
 def test_likelihood_gives_both_figures(capsys, monkeypatch):
     loose = functools.partial(bits_per_dim, tolerance=0.1)  # the whole ODE is test_likelihood's
-    monkeypatch.setattr("trainer.cli.commands.bits_per_dim", loose)
+    monkeypatch.setattr("trainer.likelihood.bits_per_dim", loose)
     assert main(["likelihood", "--run", SHIPPED, "--count", "1", "--json"]) == 0
     found = spoken(capsys)
     assert found["images"] == 1
@@ -356,7 +415,7 @@ def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, ca
     hole[forgotten] = True
     found = spoken(capsys)
     assert found == {
-        "images": 3, "nfe": 4, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
+        "images": 3, "nfe": 8, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
     }  # fmt: skip
     images = load_samples(Path("out.npz"), (1, 28, 28))[:, 0]
     assert (images[:, ~hole] == load("mnist").test[4, 0][~hole]).all()
@@ -384,7 +443,7 @@ def test_features_are_trained_and_written_with_their_moments(tmp_path, capsys, m
     mnist = load("mnist")
     few = type(mnist)("mnist", mnist.train[:300], mnist.train_labels[:300], mnist.test[:50],
                       mnist.test_labels[:50])  # fmt: skip
-    monkeypatch.setattr("trainer.cli.commands.load", lambda name: few)
+    monkeypatch.setattr("trainer.data.load", lambda name: few)
     assert main(["features", "--out", str(tmp_path / "new"), "--epochs", "4", "--json"]) == 0
     found = spoken(capsys)
     assert found["test_accuracy"] > 0.3
