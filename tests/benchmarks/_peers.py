@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.config import PRESETS
-from trainer.drawing import Request, draw
+from trainer.drawing import seeds
 from trainer.images import to_bytes
 from trainer.processes import make_process
+from trainer.samplers import Noise, sample
 from trainer.training.learner import Learner
 
 BATCH = 128
@@ -47,9 +48,14 @@ class DiffViz:
         self.steps += 1
 
     def draw(self, count: int, evaluations: int) -> np.ndarray:
-        request = Request(count, (1, 28, 28), "ddim", evaluations, batch=BATCH)
-        found = draw(self.learner.ema, request)
-        return np.concatenate([event.images for event in found if event.images is not None])
+        model, parts = self.learner.ema, []
+        for first in range(0, count, BATCH):
+            places = range(first, min(count, first + BATCH))
+            noise = Noise(seeds(0, places), (1, 28, 28), model.process)
+            x_T = model.process.prior_std * noise.start()
+            *_, last = sample(model, model.process, x_T, "ddim", evaluations, noise)
+            parts.append(to_bytes(last.x).numpy())
+        return np.concatenate(parts)
 
 
 class SmallDiffusion:

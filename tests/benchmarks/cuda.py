@@ -18,7 +18,8 @@ import torch
 
 from trainer.config import PRESETS, ExperimentConfig
 from trainer.devices import machine
-from trainer.drawing import Request, draw
+from trainer.drawing import draw, open_model
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.training import train
 
@@ -59,10 +60,13 @@ def main() -> int:
             report = PRESETS["report-ddpm"].with_changes(epochs=arguments.report_epochs, **rare)
             _, seconds = train_for(report, Path(folder) / "report", device)
             facts[f"report-ddpm, {arguments.report_epochs} epochs, seconds"] = seconds
-        model = run.model(device=device)
-        request = Request(arguments.samples, run.image_shape(), "ddim", 20, batch=2500)
+        ask = Drawing(
+            model=str(run.folder), count=arguments.samples, steps=20, batch=2500,
+            precision="float32",
+        )  # fmt: skip
+        opened = open_model(ask, device=device)
         begun = time.perf_counter()
-        for _ in draw(model, request, device=device):
+        for _ in draw(ask, opened):
             pass
         facts[f"{arguments.samples:,} samples, seconds"] = time.perf_counter() - begun
     if device == "cuda":

@@ -12,23 +12,21 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from tests.benchmarks._window import live, open_window
 
 
 def share_sure(folder: Path, count: int) -> tuple[float, int]:
     """The share of samples of the run's newest weights that are surely digits; images seen."""
-    from trainer.drawing import Request, draw
+    from trainer.drawing import drawn_images
     from trainer.metrics import SURE, classify
+    from trainer.requests import Drawing
     from trainer.runs import Run
-    from trainer.runs.measures import checkpoint_facts, newest
+    from trainer.runs.measures import checkpoint_facts
 
     run = Run.open(folder)
-    request = Request(count, run.image_shape(), run.config.preview_sampler, 20)
-    events = draw(run.model(), request)
-    samples = np.concatenate([event.images for event in events if event.images is not None])
-    seen = checkpoint_facts(newest(run))[1]["images_seen"]
+    sampler = run.config.preview_sampler
+    samples = drawn_images(Drawing(model=str(folder), count=count, sampler=sampler, steps=20))
+    seen = checkpoint_facts(run.newest())[1]["images_seen"]
     return float((classify(samples)[1] >= SURE).mean()), seen
 
 

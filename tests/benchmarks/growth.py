@@ -24,12 +24,12 @@ import numpy as np
 import psutil
 import torch
 
-from assets import ASSETS
 from tests.benchmarks._window import percentile
 from tests.benchmarks.window import pan
 from trainer.config import PRESETS
-from trainer.drawing import Request, draw
+from trainer.drawing import draw, open_model
 from trainer.events import Step
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.training import train
 
@@ -75,10 +75,10 @@ def epoch(images: int) -> float:
 
 def trajectories(images: int, steps: int) -> float:
     """Seconds for so many images in as many steps of the shipped default model."""
-    run = Run.open(ASSETS / "models" / "modern")
-    model = run.model()
+    ask = Drawing(model="modern", count=images, steps=steps, batch=images, precision="float32")
+    opened = open_model(ask, device="cpu")
     begun = time.perf_counter()
-    for _ in draw(model, Request(images, run.image_shape(), "ddim", steps, batch=images)):
+    for _ in draw(ask, opened):
         pass
     return time.perf_counter() - begun
 

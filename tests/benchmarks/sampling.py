@@ -20,10 +20,9 @@ import torch
 from assets import ASSETS
 from tests.benchmarks._peers import BATCH, Course
 from trainer.data import load
-from trainer.devices import precision_of
-from trainer.drawing import Request, draw
+from trainer.drawing import draw, open_model
 from trainer.metrics import fid
-from trainer.runs import Run
+from trainer.requests import Drawing
 
 
 def main() -> int:
@@ -37,16 +36,17 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    run = Run.open(arguments.run)
-    model = run.model(precision=precision_of("auto", "cpu"))
+    asked = Drawing(model=str(arguments.run), count=arguments.count, batch=BATCH)
+    opened = open_model(asked, device="cpu")
+    run = opened.run
     sampler = run.config.preview_sampler
     course = Course()
 
     def ours(evaluations: int) -> np.ndarray:
-        request = Request(arguments.count, run.image_shape(), sampler, evaluations, batch=BATCH)
-        events = list(draw(model, request))
-        assert events[-1].nfe == evaluations
-        return np.concatenate([event.images for event in events if event.images is not None])
+        ask = asked.with_changes(sampler=sampler, steps=evaluations, guidance=1.0)
+        stages = [stage for stage in draw(ask, opened) if stage.last]
+        assert stages[-1].frame.nfe == evaluations
+        return np.concatenate([stage.images() for stage in stages])
 
     mine, theirs = [], []
     for _ in range(arguments.rounds):
@@ -65,7 +65,7 @@ def main() -> int:
         "digit-FID": distances,
         "digit-FID, 10 to 200 evaluations": distances["10 evaluations"]
         / distances["200 evaluations"],
-        "precision": str(model.precision),
+        "precision": str(opened.model.precision),
     }
     print(f"{arguments.count} images, 20 evaluations each where not said")
     for name, found in facts.items():
