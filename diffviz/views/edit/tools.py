@@ -146,7 +146,7 @@ class InpaintTool(Tool):
     key, title, verb = "inpaint", "Inpaint", "Complete"
     sentence = (
         "What is painted over is drawn anew; after every update the rest is set to the real image, "
-        "noised to the same level. Repeats noises and updates again, so that both parts agree."
+        "noised to the same level. Repeats noise and update again, so that both parts agree."
     )
     lines = (
         ('x_t ← m (α(t) x_0 + σ(t) ε) + (1 − m) x_t,   m = 1 "where known"',
