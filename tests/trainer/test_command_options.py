@@ -19,6 +19,7 @@ from trainer.drawing import drawn_images
 from trainer.processes import DDPM
 from trainer.requests import Drawing
 from trainer.runs import Run
+from trainer.runs.cards import options
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
@@ -191,6 +192,20 @@ def test_help_needs_no_torch():
 def test_train_changes_the_preset_as_the_options_say(line, changes):
     arguments = parser().parse_args(["train", "--run", "x", *line.split()])
     assert config_from(arguments) == PRESETS[arguments.preset or "modern"].with_changes(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"process": "ddpm-zero-snr", "process_parameters": {"steps": 300, "beta_end": 0.02}},
+        {"process": "ve", "seed": 3, "limit_images": 9},
+        {"network": "lean", "network_parameters": {"width": 8}, "ema": 0.9},
+    ],
+)
+def test_a_cards_command_means_the_runs_settings(changes, tmp_path):
+    config = PRESETS["report-ddpm"].with_changes(**changes)
+    words = ["train", "--run", "x", *options(Run(tmp_path, config))]
+    assert config_from(parser().parse_args(words)) == config
 
 
 def test_ddpm_with_too_many_steps_is_told_before_drawing(tmp_path, capsys):

@@ -20,9 +20,10 @@ def options(run: Run) -> list[str]:
     preset = PRESETS[run.config.preset if known else "modern"]
     found = ["--preset", preset.preset]
     # What is chosen anew begins with its own options.
-    preset = preset.with_changes(process=run.config.process, network=run.config.network)
+    chosen = {name: getattr(run.config, name) for name in ("process", "network")}
+    begun = preset.with_changes(**chosen)
     for name, value in dataclasses.asdict(run.config).items():
-        if value == getattr(preset, name):
+        if value == getattr(preset if name in chosen else begun, name):
             continue
         text = value if isinstance(value, str) else json.dumps(value)
         if name in OPTIONS and value is not None:
