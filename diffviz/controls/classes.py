@@ -18,7 +18,6 @@ class ClassChoice(QWidget):
     """
 
     changed = Signal()
-    labels = True  # it says its own names
 
     def __init__(
         self, prefix: str, classes: Setting, guidance: Setting, parent: QWidget | None = None
@@ -31,12 +30,19 @@ class ClassChoice(QWidget):
         self.spin = make_field(guidance, prefix)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        for widget, title in ((self.combo, classes.title), (self.spin, guidance.title)):
-            row.addWidget(QLabel(title))
+        self.labels = [QLabel(classes.title), QLabel(guidance.title)]
+        for label, widget in zip(self.labels, (self.combo, self.spin), strict=True):
+            row.addWidget(label)
             row.addWidget(widget)
         self.combo.currentIndexChanged.connect(self._choose)
         self.spin.changed.connect(self.changed)
         self.offer(0)
+
+    def show_labels(self, on: bool) -> None:
+        """Say the names before the fields, or, shorter, in them."""
+        for label in self.labels:
+            label.setVisible(on)
+        self.spin.setPrefix("" if on else "guidance ")
 
     def values(self) -> dict[str, Any]:
         return {"classes": self._wanted, "guidance": self.spin.value()}

@@ -123,22 +123,28 @@ class Form(QObject):
         if self.values() != before:
             self.changed.emit()
 
+    def begin(self, ask: Ask) -> None:
+        """Show that ask, and count from it what is changed."""
+        self.first = {name: getattr(ask, name) for name in self.settings}
+        self.set_values(self.first)
+
     def restore(self, ask: Ask) -> None:
         """Show that ask."""
         self.set_values({name: getattr(ask, name) for name in self.settings})
 
-    def row(self, *names: str, end: bool = True) -> QHBoxLayout:
-        """These settings' titles and fields in a row, and More… if some are behind it."""
+    def row(self, *names: str, end: bool = True, labelled: bool = True) -> QHBoxLayout:
+        """These settings' fields in a row, their titles before them; at its `end` More…"""
         row = QHBoxLayout()
         for name in names:
             self.placed.add(name)
-            label = QLabel(self.settings[name].title)
-            label.setBuddy(self.fields[name])
-            if getattr(self.fields[name], "labels", False):
-                label.hide()  # it says its names itself, and may be hidden as a whole
-            else:
+            field = self.fields[name]
+            if isinstance(field, ClassChoice):  # it says its names itself: it may be hidden whole
+                field.show_labels(labelled)
+            elif labelled:
+                label = QLabel(self.settings[name].title)
+                label.setBuddy(field)
                 row.addWidget(label)
-            row.addWidget(self.fields[name])
+            row.addWidget(field)
         if end:
             row.addWidget(self.more_button)
             row.addStretch(1)

@@ -1,51 +1,37 @@
-"""The training panel: settings, Train / Pause / Stop, live curves, samples from fixed noise."""
+"""The training view: what to train and its settings, the controls, and what is seen live."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from diffviz.views.training import work
-from diffviz.jobs import Job
+from diffviz.controls.fields import choose
+from diffviz.controls.form import Form
 from diffviz.shell.session import Session, row_of
-from diffviz.views.training.settings import TrainingSettings
+from diffviz.views.training import work
+from diffviz.views.view import View
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import Mosaic
 from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
+from trainer.events import Evaluated, Finished, Started, Step, Warned
 from trainer.problems import Problem
 
-if TYPE_CHECKING:
-    from trainer.training import loop as training
-
-PROCESS_NAMES = {
-    "ddpm-linear": "DDPM, linear betas",
-    "ddpm-cosine": "DDPM, cosine betas",
-    "ddpm-sigmoid": "DDPM, sigmoid schedule",
-    "ddpm-zero-snr": "DDPM, linear, zero terminal SNR",
-    "vp": "VP SDE",
-    "sub-vp": "sub-VP SDE",
-    "ve": "VE SDE",
-    "cosine": "cosine path",
-    "flow": "rectified flow",
-}
-SAME_PARAMETERS = {"ddpm-linear", "ddpm-zero-snr"}
+EPOCHS = 300  # what a press of Train is for, unless the preset counts in steps
+OTHER_PROCESS = {"prediction": "v", "preview_sampler": "ddim", "preview_steps": 20}
 
 
 def clock(seconds: float) -> str:
@@ -56,78 +42,43 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
-def _named(field: QWidget, label: str, tip: str) -> QWidget:
-    """The field, with a tooltip and a name for assistive technology."""
-    field.setToolTip(tip)
-    field.setAccessibleName(label.replace("&", ""))
-    return field
-
-
-class TrainingPanel(QWidget):
+class TrainingView(View):
     """Trains one model at a time, in a run folder of its own."""
 
+    kind = ExperimentConfig
+    explanation = (
+        "<h3>Training</h3>"
+        "<p>Images are noised to random times t, and the network learns to tell the noise: its "
+        "<b>loss</b> is the mean squared error. <b>Bits/dim</b> bounds what storing a held-out "
+        "image costs with this model; lower is better.</p>"
+    )
     samplesChanged = Signal()  # noqa: N815
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = session
-        self.job: Job | None = None
-        self.started: training.Started | None = None
+        super().__init__(session, parent)
+        self.work = self.latest(self._show, self._ended)
+        self.started: Started | None = None
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
-        self.more: dict[str, Any] = {}  # what the dialog of further settings changed
 
+        self.form = Form(
+            self.kind, "", session, self, without=("preset", "dataset"),
+            called={"batch_size": "batch", "learning_rate": "rate"},
+        )  # fmt: skip
+        self.more_button = self.form.more_button
+        self.more_button.setObjectName("moreSettingsButton")
+        self.more_button.setToolTip("Loss weighting, classes, EMA, precision and others")
         self.preset = QComboBox(objectName="presetCombo")
-        for name, config in PRESETS.items():
-            self.preset.addItem(config.preset, name)
+        for name in PRESETS:
+            self.preset.addItem(name, name)
             self.preset.setItemData(self.preset.count() - 1, DESCRIPTIONS[name], 3)
         self.dataset = QComboBox(objectName="datasetCombo")
         self.dataset.addItem("MNIST: 60,000 handwritten digits", "mnist")
         self.dataset.addItem("Other images, from a folder…", None)
-        self.process = QComboBox(objectName="processCombo")
-        for name, text in PROCESS_NAMES.items():
-            self.process.addItem(text, name)
-        self.epochs = QSpinBox(objectName="epochsSpin", minimum=1, maximum=100_000)
-        self.batch = QSpinBox(objectName="batchSpin", minimum=2, maximum=4096)
-        self.rate = QDoubleSpinBox(objectName="rateSpin", decimals=5, minimum=1e-5, maximum=1.0)
-        self.rate.setSingleStep(1e-4)
-        self.seed = QSpinBox(objectName="seedSpin", maximum=2**31 - 1)
-        self.more_button = QPushButton("More…", objectName="moreSettingsButton")
+        self.process, self.network = self.form["process"], self.form["network"]
+        self.epochs, self.seed = self.form["epochs"], self.form["seed"]
+        self.batch, self.rate = self.form["batch_size"], self.form["learning_rate"]
         self.device = QLabel("loading torch…", objectName="deviceLabel")
-        form = QFormLayout()
-        for label, combo, tip in (
-            ("&Preset", self.preset, "A named experiment: process, network and its settings"),
-            ("&Dataset", self.dataset, "What it learns to draw: MNIST, IDX files or pictures"),
-            ("P&rocess", self.process, "How noise is added; the model learns to undo it"),
-        ):
-            form.addRow(label, _named(combo, label, tip))
-        for pair in (
-            (
-                ("&Epochs", self.epochs, "Passes over all training images"),
-                ("&Seed", self.seed, "The same seed gives the same weights on the same machine"),
-            ),
-            (
-                ("&Batch", self.batch, "Images an optimiser step learns from"),
-                ("&Rate", self.rate, "Learning rate, the size of a step; too large, it diverges"),
-            ),
-        ):
-            row = QHBoxLayout()
-            for place, (label, field, tip) in enumerate(pair):
-                if place:
-                    beside = QLabel(label)
-                    beside.setBuddy(field)
-                    row.addWidget(beside)
-                row.addWidget(_named(field, label, tip), 1)
-            form.addRow(pair[0][0], row)
-            caption = form.labelForField(row)
-            assert isinstance(caption, QLabel)
-            caption.setBuddy(pair[0][1])
-        row = QHBoxLayout()
-        row.addWidget(_named(self.device, "Device", "What computes"), 1)
-        more = "Loss weighting, classes, EMA, precision and others"
-        row.addWidget(_named(self.more_button, "More settings", more))
-        form.addRow("Device", row)
-
         self.train_button = QPushButton(objectName="trainButton")
         self.train_button.setProperty("primary", True)
         self.pause_button = QPushButton("Pause", objectName="pauseButton", enabled=False)
@@ -162,7 +113,7 @@ class TrainingPanel(QWidget):
         self.bpd.setMinimumHeight(115)
 
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
+        layout.addLayout(self._make_form())
         layout.addLayout(buttons)
         layout.addWidget(self.resume_button)
         layout.addWidget(self.progress)
@@ -174,8 +125,8 @@ class TrainingPanel(QWidget):
 
         self.preset.currentIndexChanged.connect(self._show_preset)
         self.dataset.activated.connect(self._choose_dataset)
-        self.more_button.clicked.connect(self.ask_more)
-        self.epochs.valueChanged.connect(self._name_button)
+        self.process.changed.connect(self._process_changed)
+        self.epochs.changed.connect(self._name_button)
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.toggle_pause)
         self.stop_button.clicked.connect(self.stop)
@@ -183,55 +134,80 @@ class TrainingPanel(QWidget):
         session.resumeAsked.connect(self.resume_run)
         self._show_preset()
 
+    def _make_form(self) -> QFormLayout:
+        form = QFormLayout()
+        for label, field, tip in (
+            ("&Preset", self.preset, "A named experiment: process, network and its settings"),
+            ("&Dataset", self.dataset, "What it learns to draw: MNIST, IDX files or pictures"),
+            ("P&rocess", self.process, self.process.toolTip()),
+            ("&Network", self.network, self.network.toolTip()),
+        ):
+            field.setAccessibleName(label.replace("&", ""))
+            field.setToolTip(tip)
+            form.addRow(label, field)
+        for (left, first), (right, second) in (
+            (("&Epochs", self.epochs), ("&Seed", self.seed)),
+            (("&Batch", self.batch), ("R&ate", self.rate)),
+        ):
+            row = QHBoxLayout()
+            row.addWidget(first, 1)
+            beside = QLabel(right)
+            beside.setBuddy(second)
+            row.addWidget(beside)
+            row.addWidget(second, 1)
+            form.addRow(left, row)
+            caption = form.labelForField(row)
+            assert isinstance(caption, QLabel)
+            caption.setBuddy(first)
+        self.form.placed |= {
+            "process", "network", "epochs", "seed", "batch_size", "learning_rate"
+        }  # fmt: skip
+        row = QHBoxLayout()
+        self.device.setAccessibleName("Device")
+        self.device.setToolTip("What computes, and in which precision by default")
+        row.addWidget(self.device, 1)
+        row.addWidget(self.more_button)
+        form.addRow("Device", row)
+        return form
+
     @property
     def training(self) -> bool:
-        return self.job is not None
+        return self.work.busy
 
     def config(self) -> ExperimentConfig:
-        """The preset on show with the fields' values.
+        """The experiment that the fields ask for; a Problem where they do not go together."""
+        return self.form.ask(
+            preset=self.preset.currentData(), dataset=self.dataset.currentData() or "mnist"
+        )
 
-        With a process that is not the preset's, the network predicts v, which every process
-        allows, and the preview is drawn by DDIM.
-        """
+    def ask(self) -> ExperimentConfig:
+        return self.config()
+
+    def prepare(self, ask: ExperimentConfig) -> None:
+        if ask.preset in PRESETS:
+            choose(self.preset, ask.preset)
+        self._offer_dataset(ask.dataset)
+        self.form.restore(ask)
+
+    def _process_changed(self) -> None:
+        """With a process that is not the preset's, the network predicts v, which every process
+        allows, and the preview is drawn by DDIM."""
         preset = PRESETS[self.preset.currentData()]
-        changes: dict[str, Any] = {
-            "dataset": self.dataset.currentData(),
-            "epochs": self.epochs.value(),
-            "batch_size": self.batch.value(),
-            "learning_rate": self.rate.value(),
-            "seed": self.seed.value(),
-        }
-        process = self.process.currentData()
-        if process != preset.process:
-            alike = {process, preset.process} <= SAME_PARAMETERS
-            changes |= {
-                "process": process,
-                "process_parameters": preset.process_parameters if alike else {},
-                "prediction": "v",
-                "preview_sampler": "ddim",
-                "preview_steps": 20,
-            }
-        return preset.with_changes(**changes | self.more)
-
-    def ask_more(self) -> None:
-        """Show the further settings in a dialog of their own."""
-        dialog = TrainingSettings(self.config(), self)
-        dialog.accepted.connect(lambda: self._take_more(dialog.changes()))
-        dialog.open()
-
-    def _take_more(self, changes: dict[str, Any]) -> None:
-        self.more |= changes
-        count = len(self.more)
-        self.more_button.setText(f"More… ({count} changed)" if count else "More…")
+        own = self.process.value() == preset.process
+        self.form.set_values(
+            {n: getattr(preset, n) for n in OTHER_PROCESS} if own else OTHER_PROCESS
+        )
 
     def _choose_dataset(self) -> None:
         """Ask for the folder when other images are chosen."""
-        if self.dataset.currentData() is not None:
-            return
-        folder = QFileDialog.getExistingDirectory(self, "A folder of pictures or of IDX files")
-        if folder and self.dataset.findData(folder) < 0:
-            self.dataset.insertItem(self.dataset.count() - 1, Path(folder).name, folder)
-        self.dataset.setCurrentIndex(max(0, self.dataset.findData(folder or "mnist")))
+        if self.dataset.currentData() is None:
+            folder = QFileDialog.getExistingDirectory(self, "A folder of pictures or of IDX files")
+            self._offer_dataset(folder or "mnist")
+
+    def _offer_dataset(self, name: str) -> None:
+        if self.dataset.findData(name) < 0:
+            self.dataset.insertItem(self.dataset.count() - 1, Path(name).name, name)
+        choose(self.dataset, name)
 
     def offer_resume(self, folder: Path) -> None:
         self.unfinished = folder
@@ -244,55 +220,46 @@ class TrainingPanel(QWidget):
         except Problem as problem:
             self.session.problem.emit(str(problem))
             return
-        self._begin(partial(work.training, self.session.new_run_folder(config.preset), config))
+        self._begin(self.session.new_run_folder(config.preset), config)
 
     def resume(self) -> None:
         if self.unfinished is not None:
-            self._begin(partial(work.training, self.unfinished, None))
+            self._begin(self.unfinished, None)
 
     def resume_run(self, folder: Path) -> None:
         """Go on with the training in that run folder, unless one is under way."""
-        if self.job is not None:
+        if self.training:
             self.session.problem.emit("A model is training: stop it first, then resume the other.")
             return
         self.offer_resume(folder)
         self.resume()
 
     def toggle_pause(self) -> None:
-        if self.job is None:
-            return
-        if self.job.paused:
-            self.job.resume()
+        if self.work.paused:
+            self.work.resume()
         else:
-            self.job.pause()
-        self.pause_button.setText("Resume" if self.job.paused else "Pause")
+            self.work.pause()
+        self.pause_button.setText("Resume" if self.work.paused else "Pause")
 
     def stop(self) -> None:
-        if self.job is not None:
+        if self.training:
             self.stop_button.setEnabled(False)
             self.progress.setFormat("saving a checkpoint…")
-            self.job.stop()
+            self.work.stop()
 
     def _show_preset(self) -> None:
         config = PRESETS[self.preset.currentData()]
         self.preset.setToolTip(DESCRIPTIONS[config.preset])
-        self.more = {}
-        self._take_more({})
-        if self.process.findData(config.process) < 0:
-            self.process.addItem(config.process, config.process)
-        self.process.setCurrentIndex(self.process.findData(config.process))
-        self.epochs.setValue(300 if config.preset != "report-sde" else config.epochs)
-        self.batch.setValue(config.batch_size)
-        self.rate.setValue(config.learning_rate)
-        self.seed.setValue(config.seed)
+        epochs = config.epochs if config.preset == "report-sde" else EPOCHS
+        self.form.begin(config.with_changes(epochs=epochs))
         self._name_button()
 
     def _name_button(self) -> None:
         count = self.epochs.value()
         self.train_button.setText(f"Train {count} epoch{'s' if count != 1 else ''}")
 
-    def _begin(self, make: "partial[Iterator[object]]") -> None:
-        if self.job is not None:
+    def _begin(self, folder: Path, config: ExperimentConfig | None) -> None:
+        if self.training:
             return
         for plot in (self.loss, self.bpd):
             plot.clear()
@@ -300,19 +267,12 @@ class TrainingPanel(QWidget):
         self.started = self.where = None
         self.status.setText("Loading the images…")
         self.progress.setRange(0, 0)
-        self.job = Job(make, self)
-        self.job.produced.connect(self._show)
-        self.job.failed.connect(self.session.problem)
-        self.job.ended.connect(self._ended)
+        self.work.ask(partial(work.training, folder, config))
         self._set_busy(True)
-        self.job.begin()
 
     def _set_busy(self, busy: bool) -> None:
-        fields = (
-            self.preset, self.dataset, self.process, self.epochs, self.batch, self.rate, self.seed,
-            self.more_button,
-        )  # fmt: skip
-        for field in fields:
+        fields = [self.form[name] for name in self.form.fields]
+        for field in (self.preset, self.dataset, *fields):
             field.setEnabled(not busy)
         self.train_button.setEnabled(not busy)
         self.pause_button.setEnabled(busy)
@@ -321,18 +281,18 @@ class TrainingPanel(QWidget):
         self.resume_button.setVisible(not busy and self.unfinished is not None)
 
     def _show(self, events: list[Any]) -> None:
-        steps = []
+        steps: list[Step] = []
         for event in events:
-            match type(event).__name__:
-                case "TrainingIn":
+            match event:
+                case work.TrainingIn():
                     self.where = event
-                case "Started":
+                case Started():
                     self.started = event
                     self.progress.setRange(0, event.steps)
                     self.progress.setFormat("%p %")
-                case "Step":
+                case Step():
                     steps.append(event)
-                case "Evaluated":
+                case Evaluated():
                     self.bpd.append([event.step], [event.bits_per_dim])
                     pictures = event.samples.transpose(0, 2, 3, 1)
                     grey = pictures.shape[3] == 1
@@ -340,9 +300,9 @@ class TrainingPanel(QWidget):
                         np.ascontiguousarray(pictures[..., 0] if grey else pictures)
                     )
                     self.samplesChanged.emit()
-                case "Warned":
+                case Warned():
                     self.session.message.emit(event.message)
-                case "Finished":
+                case Finished():
                     self.status.setText(f"Finished after {event.step} steps.")
         if steps and self.started is not None:
             self.loss.append([s.step for s in steps], [s.loss for s in steps])
@@ -357,7 +317,6 @@ class TrainingPanel(QWidget):
             )
 
     def _ended(self) -> None:
-        self.job = None
         if self.progress.maximum() == 0:
             self.progress.setRange(0, 1)
         if self.started is None:
@@ -373,3 +332,7 @@ class TrainingPanel(QWidget):
                 self.session.refresh_runs()
                 self.session.open_model(row_of(self.where.config.process), self.where.folder)
         self._set_busy(False)
+
+    def curves(self) -> dict[str, np.ndarray]:
+        plots = {"loss": self.loss, "bits_per_dim": self.bpd}
+        return {name: np.column_stack(plot.points()) for name, plot in plots.items()}

@@ -18,7 +18,7 @@ class TrainingIn:
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
     """Create the run (or, without `config`, resume it) and pass the engine's events on."""
     from trainer.runs import Run
-    from trainer.training.loop import train
+    from trainer.training import train
 
     run = Run.open(folder) if config is None else Run.create(folder, config)
     yield TrainingIn(folder, run.config)

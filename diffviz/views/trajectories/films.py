@@ -3,7 +3,9 @@
 import numpy as np
 
 from diffviz.views.trajectories import work
+from diffviz.widgets.mosaic import BACKGROUND, compose
 
+GAP = 4  # pixels between the pictures of a film's sheet
 View = tuple[str, str]  # a row and a direction
 
 
@@ -60,3 +62,29 @@ class Films:
             place = fraction * self.frames[leader][int(lead_indices[0])].last
             nearest = np.abs(levels - np.interp(place, lead_indices, lead_levels)).argmin()
         return self.frames[view][int(indices[nearest])]
+
+    def sheet(self, fraction: float, show: str) -> np.ndarray:
+        """The four pictures at that place of the slider as one: forward beside reverse, uint8.
+
+        Rows of other sizes are put into the larger one's.
+        """
+        rows = []
+        for row in self.rows:
+            moments = [self.moment(row, side, fraction) for side in ("forward", "reverse")]
+            grids = [compose(m.pictures[show]) for m in moments if m is not None]
+            rows.append(_beside(grids, 1))
+        return _beside(rows, 0)
+
+
+def _beside(parts: list[np.ndarray], axis: int) -> np.ndarray:
+    """Pictures side by side along an axis, on a common ground; colour if any is."""
+    if any(part.ndim == 3 for part in parts):
+        parts = [np.stack([p] * 3, -1) if p.ndim == 2 else p for p in parts]
+    across = max(part.shape[1 - axis] for part in parts)
+    framed = []
+    for part in parts:
+        margin = [(0, 0)] * part.ndim
+        margin[axis] = (0, GAP if part is not parts[-1] else 0)
+        margin[1 - axis] = (0, across - part.shape[1 - axis])
+        framed.append(np.pad(part, margin, constant_values=BACKGROUND))
+    return np.concatenate(framed, axis)

@@ -1,55 +1,44 @@
-"""The trajectories panel: two rows, forward beside reverse, one timeline under all four views."""
+"""The trajectories view: two rows, forward beside reverse, one timeline under all four pictures."""
 
-import json
 import math
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
+    QApplication,
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from diffviz.views.trajectories import work
-from diffviz.controls.classes import ClassChoice
-from diffviz.controls.model import SAMPLER_TITLES, choose, list_samplers
-from diffviz.jobs import Job
+from diffviz.controls.fields import choose
+from diffviz.controls.form import Form
 from diffviz.shell.session import ROWS, Session
-from diffviz.views import Panel
+from diffviz.views.pictures import BINS
+from diffviz.views.trajectories import work
 from diffviz.views.trajectories.films import Films
+from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
 
-FIRST_SAMPLER = {"ddpm": "ddpm", "sde": "euler-maruyama"}
-FIRST_STEPS = 100
 ROW_TITLES = {"ddpm": "DDPM", "sde": "SDE"}
 DIRECTIONS = {"forward": "real images, noised", "reverse": "noise, denoised"}
-SHOWN = {
-    "state": "state x_t",
-    "guess": "guess x0",
-    "noise": "predicted noise",
-    "change": "change of the last step",
-}
 STRIP_COLUMNS, STRIP_IMAGES = 11, 2
+TOUR_STEPS = 20
 
 
-class TrajectoriesPanel(Panel):
-    """Holds every frame of the four views as arrays, so that the slider only picks."""
+class TrajectoriesView(View):
+    """Holds every frame of the four pictures as arrays, so that the slider only picks."""
 
-    title = "Trajectories"
+    kind = work.Trajectories
     timeline: Timeline
     explanation = (
         "<h3>Noising and denoising</h3>"
@@ -60,27 +49,30 @@ class TrajectoriesPanel(Panel):
         "<p>DDPM walks a chain of T steps (Ho et al. 2020). The SDE row solves the reverse-time "
         "equation dx = [f − g²∇log p<sub>t</sub>(x)]dt + g dw (Song et al. 2021), or its "
         "probability-flow ODE, which has no randomness.</p>"
+        "<p>Noise belongs to an interval of time: with more steps an SDE follows the same path, "
+        "only finer.</p>"
         "<p>Drag the slider: all four views move to the same noise level. The histogram shows "
         "the pixel values of the denoised row against N(0, 1), the line.</p>"
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.job: Job | None = None
-        self.again = False
-        self.request: work.Request | None = None
+        self.drawing = self.latest(self._take, self._ended)
+        self.asked: work.Trajectories | None = None  # what the pictures are
         self.films = Films(ROWS)
         self.nfe: dict[str, int] = {}
+        self.precision: dict[str, str] = {}
 
-        self.models = {row: QComboBox(objectName=f"{row}ModelCombo") for row in ROWS}
-        for combo in self.models.values():
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.samplers = {row: QComboBox(objectName=f"{row}SamplerCombo") for row in ROWS}
-        self.steps = {
-            row: QSpinBox(objectName=f"{row}StepsSpin", minimum=2, maximum=1000, value=FIRST_STEPS)
-            for row in ROWS
+        first = self.kind()
+        self.rows = {
+            row: Form(work.Row, row, session, self, one.to_dict())
+            for row, one in first.rows.items()
         }
-        self.asking = {row: ClassChoice(row, labelled=False) for row in ROWS}
+        self.steps = {row: form["steps"] for row, form in self.rows.items()}
+        self.form = Form(
+            self.kind, "", session, self, {"start": 0.5}, without=(*ROWS, "fraction"),
+            called={"seed": "sampleSeed"},
+        )  # fmt: skip
         self.spent = {row: QLabel(objectName=f"{row}NfeLabel") for row in ROWS}
         self.timeline = Timeline()
         self.facts = QLabel(objectName="marginalLabel")
@@ -88,7 +80,9 @@ class TrajectoriesPanel(Panel):
         self.facts.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.sample_button = QPushButton("Sample", objectName="sampleButton")
         self.sample_button.setProperty("primary", True)
+        self.sample_button.setToolTip("Draw both rows anew, and play them as they come")
         self.stop_button = QPushButton("Stop", objectName="stopSamplingButton", enabled=False)
+        self.stop_button.setToolTip("Leave the drawing where it is")
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
@@ -105,90 +99,61 @@ class TrajectoriesPanel(Panel):
                 "trajectoriesFormula",
             )
         )  # fmt: skip
-
         self.sample_button.clicked.connect(self.sample)
         self.stop_button.clicked.connect(self.stop)
-        self.show_what.currentIndexChanged.connect(self.show_time)
-        self.layout_combo.currentIndexChanged.connect(self._arrange)
+        self.form["show"].changed.connect(self.show_time)
+        self.form["layout"].changed.connect(self._arrange)
         self.timeline.position_changed.connect(self.show_time)
-        session.runsChanged.connect(self._list_models)
-        session.modelChanged.connect(self._list_models)
-        for row in ROWS:
-            self.models[row].activated.connect(partial(self._choose_model, row))
-            list_samplers(self.samplers[row], tuple(SAMPLER_TITLES))
-            choose(self.samplers[row], FIRST_SAMPLER[row])
-        self._list_models()
+        session.modelChanged.connect(self._follow_model)
+        for row, form in self.rows.items():
+            form["model"].changed.connect(partial(self._choose_model, row))
+            form.changed.connect(self._show_spent)
+            self._follow_model(row)
+        self._show_spent()
         self.show_time()
 
     def _make_controls(self) -> QHBoxLayout:
-        self.count = QComboBox(objectName="countCombo")
-        for n in (1, 4, 16, 64):
-            self.count.addItem(f"{n} image{'s' if n > 1 else ''}", n)
-        self.count.setCurrentIndex(2)
-        self.seed = QSpinBox(objectName="sampleSeedSpin", maximum=2**31 - 1)
         self.begin_at = QComboBox(objectName="startCombo")
+        self.begin_at.setAccessibleName("Start")
+        self.begin_at.setToolTip("Pure noise, or an image noised part of the way")
         self.begin_at.addItem("from noise", "noise")
-        self.begin_at.addItem("from a real image", "image")
-        self.image = QSpinBox(objectName="imageSpin", maximum=59_999, value=4, prefix="no. ")
-        self.start = QDoubleSpinBox(
-            objectName="startSpin", minimum=0.05, maximum=1.0, value=0.5, prefix="t = "
-        )
-        self.start.setSingleStep(0.05)
-        self.show_what = QComboBox(objectName="showCombo")
-        for key, text in SHOWN.items():
-            self.show_what.addItem(text, key)
-        self.layout_combo = QComboBox(objectName="layoutCombo")
-        self.layout_combo.addItem("mosaic", "mosaic")
-        self.layout_combo.addItem("filmstrip", "strip")
-
-        def follow_start() -> None:
-            for widget in (self.image, self.start):
-                widget.setVisible(self.begin_at.currentData() == "image")
-
-        self.begin_at.currentIndexChanged.connect(follow_start)
-        follow_start()
-        controls = QHBoxLayout()
-        for widget, name, tip in (
-            (self.count, "Images", "How many images each view shows"),
-            (self.seed, "Seed", "The noise that both rows start from"),
-            (self.begin_at, "Start", "Pure noise, or a training image noised part of the way"),
-            (self.image, "Training image", "Which training image to start from"),
-            (self.start, "Start at t", "How far that image is noised first: 1 is all noise"),
-            (self.show_what, "Show", "The noisy state, the model's guess of the clean image, the "
-             "noise it sees, or what the last step changed"),
-            (self.layout_combo, "Layout", "All images at one time, or one image through time"),
-        ):  # fmt: skip
-            widget.setAccessibleName(name)
-            widget.setToolTip(tip)
-            if name in ("Seed", "Start", "Show"):
-                controls.addWidget(QLabel(name))
-            controls.addWidget(widget)
+        self.begin_at.addItem("from an image", "image")
+        self.begin_at.currentIndexChanged.connect(self._follow_start)
+        self.form["start"].setPrefix("t = ")
+        self.form["image"].setFixedWidth(80)
+        controls = self.form.row("count", "seed", end=False)
+        controls.addWidget(QLabel("Start"))
+        controls.addWidget(self.begin_at)
+        controls.addLayout(self.form.row("image", "start", end=False, labelled=False))
+        controls.addLayout(self.form.row("show", end=False))
+        controls.addLayout(self.form.row("layout", end=False, labelled=False))
         controls.addStretch(1)
         controls.addWidget(self.stop_button)
         controls.addWidget(self.sample_button)
+        self._follow_start()
         return controls
+
+    def _follow_start(self) -> None:
+        for name in ("image", "start"):
+            self.form[name].setVisible(self.begin_at.currentData() == "image")
 
     def _make_views(self) -> QGridLayout:
         self.views: dict[tuple[str, str], Mosaic] = {}
         self.histograms: dict[str, HistogramPlot] = {}
         self.heads = {row: QWidget() for row in ROWS}
         self.views_grid = grid = QGridLayout()
-        centres = (work.BINS[:-1] + work.BINS[1:]) / 2
+        centres = (BINS[:-1] + BINS[1:]) / 2
         normal = np.exp(-0.5 * centres**2) / math.sqrt(2 * math.pi)
-        for row in ROWS:
+        for row, form in self.rows.items():
             head = QHBoxLayout(self.heads[row])
             head.setContentsMargins(0, 0, 0, 0)
             head.addWidget(QLabel(f"<b>{ROW_TITLES[row]}</b>"))
-            for widget, name, tip in (
-                (self.models[row], "model", "The trained model that denoises this row"),
-                (self.samplers[row], "sampler", "How the model's answers become steps"),
-                (self.steps[row], "steps", "Updates: more are finer and slower"),
-            ):
-                widget.setAccessibleName(f"{ROW_TITLES[row]} {name}")
-                widget.setToolTip(tip)
-                head.addWidget(widget)
             self.steps[row].setSuffix(" steps")
-            head.addWidget(self.asking[row])
+            names = ("model", "sampler", "steps", "classes")
+            for name in names:
+                field = form[name]
+                field.setAccessibleName(f"{ROW_TITLES[row]} {form.settings[name].title.lower()}")
+            head.addLayout(form.row(*names, labelled=False))
             head.addWidget(self.spent[row])
             head.addStretch(1)
             for direction, words in DIRECTIONS.items():
@@ -199,7 +164,7 @@ class TrajectoriesPanel(Panel):
                 view.hovered.connect(self._mark)
                 self.views[row, direction] = view
             words = f"{ROW_TITLES[row]} pixel values against N(0, 1)"
-            histogram = HistogramPlot(work.BINS, normal, 0.9, f"{row}Histogram", words)
+            histogram = HistogramPlot(BINS, normal, 0.9, f"{row}Histogram", words)
             histogram.setToolTip("Pixel values of the denoised images; the line is N(0, 1)")
             self.histograms[row] = histogram
         self._arrange()
@@ -207,7 +172,7 @@ class TrajectoriesPanel(Panel):
 
     def _arrange(self) -> None:
         """Lay the views out as mosaics beside each other, or as strips under each other."""
-        grid, strip = self.views_grid, self.layout_combo.currentData() == "strip"
+        grid, strip = self.views_grid, self.form["layout"].value() == "strip"
         self._mark(-1)
         for r, row in enumerate(ROWS):
             first = 3 * r
@@ -228,41 +193,54 @@ class TrajectoriesPanel(Panel):
 
     @property
     def sampling(self) -> bool:
-        return self.job is not None
+        return self.drawing.busy
 
-    def offer_samplers(self, names: tuple[str, ...]) -> None:
-        """Fill the samplers' lists with these names of the engine."""
-        for row in ROWS:
-            list_samplers(self.samplers[row], names)
+    @property
+    def film_awaited(self) -> bool:
+        """Whether the first animation is being drawn and yet to begin."""
+        about_to_play = self.timeline.playing() and self.timeline.fraction() == 0
+        return self.sampling and (self.films.drawn() == 0 or about_to_play)
 
-    def _list_models(self) -> None:
-        for row in ROWS:
-            combo, chosen = self.models[row], self.session.models[row]
-            combo.clear()
-            for run in self.session.runs:
-                if run.checkpoints:
-                    combo.addItem(run.name, str(run.folder))
-            if combo.findData(str(chosen)) < 0:
-                combo.addItem(chosen.name, str(chosen))
-            combo.setCurrentIndex(combo.findData(str(chosen)))
-            info = next((run for run in self.session.runs if run.folder == chosen), None)
-            self.asking[row].offer(info.config.classes if info else 0)
+    def begin_film(self) -> None:
+        """The engine is loaded: draw, unless something was asked for already."""
+        if self.asked is not None:
+            return
+        if self.timeline.fraction() > 0:  # as the last session left it
+            self.draw()
+        else:
+            self.sample()
+
+    def _choose_model(self, row: str) -> None:
+        run = self.rows[row]["model"].run
+        if run is not None:
+            self.session.open_model(row, run.folder)
+
+    def _follow_model(self, row: str) -> None:
+        """Another view has opened a model in this row."""
+        field, name = self.rows[row]["model"], self.session.models[row].name
+        if field.values()["model"] != name:
+            field.choose(name)
         self._show_spent()
 
     def _show_spent(self) -> None:
         """Beside each row, what drawing it took, or that its pictures are another model's."""
-        drawn = {row.row: row.folder for row in self.request.rows} if self.request else {}
-        for row in ROWS:
-            words, tip = f"{self.nfe[row]} NFE" if row in self.nfe else "", "Network evaluations"
+        for row, label in self.spent.items():
+            words, tip = "", "Passes of the network an image, and their precision"
+            drawn = self.asked.rows[row].model if self.asked else ""
+            if row in self.nfe:
+                words = f"{self.nfe[row]} NFE, {self.precision.get(row, '')}"
             if self.sampling:
                 words = "sampling…"
-            elif row in drawn and drawn[row] != self.session.models[row]:
-                words, tip = "press Sample", f"These pictures were drawn by {drawn[row].name}"
-            self.spent[row].setText(words)
-            self.spent[row].setToolTip(tip)
+            elif drawn and drawn != self.session.models[row].name:
+                words, tip = "press Sample", f"These pictures were drawn by {drawn}"
+            label.setText(words)
+            label.setToolTip(tip)
 
-    def _choose_model(self, row: str) -> None:
-        self.session.open_model(row, Path(self.models[row].currentData()))
+    def wanted(self) -> work.Trajectories:
+        """What the controls ask for."""
+        rows: dict[str, Any] = {row: form.ask() for row, form in self.rows.items()}
+        start = self.form["start"].value() if self.begin_at.currentData() == "image" else 1.0
+        return self.form.ask(**rows, start=start, fraction=self.timeline.fraction())
 
     def sample(self) -> None:
         """Draw anew under the present settings, and play it as it comes."""
@@ -272,46 +250,23 @@ class TrajectoriesPanel(Panel):
 
     def draw(self) -> None:
         """Draw anew under the present settings; a drawing under way is given up for it."""
-        if self.job is not None:
-            self.again = True
-            self.job.stop()
-            return
-        from_image = self.begin_at.currentData() == "image"
-        self.request = work.Request(
-            tuple(
-                work.RowRequest(
-                    row, self.session.models[row], self.samplers[row].currentData(),
-                    self.steps[row].value(), self.asking[row].label, self.asking[row].guidance,
-                )
-                for row in ROWS
-            ),
-            self.count.currentData(),
-            self.seed.value(),
-            round(self.start.value(), 2) if from_image else 1.0,
-            self.image.value() if from_image else 0,
-        )  # fmt: skip
+        self.asked = self.wanted()
         self.films.clear()
         self.nfe = {}
-        self.timeline.set_count(max(row.steps for row in self.request.rows) + 1)
+        self.timeline.set_count(max(row.steps for row in self.asked.rows.values()) + 1)
         self.timeline.set_available(0.0)
         self.stop_button.setEnabled(True)
-        self.job = self.begin(partial(work.trajectories, self.request), self._take, self._ended)
+        self.drawing.ask(partial(work.trajectories, self.asked, self.session.places))
         self._show_spent()
         self.session.message.emit("Sampling…")
 
     def stop(self) -> None:
         """Leave the drawing under way where it is."""
-        self.again = False
-        if self.job is not None:
-            self.job.stop()
-
-    def shutdown(self) -> None:
-        self.again = False
-        super().shutdown()
+        self.drawing.stop()
 
     def time(self) -> float:
         """The t that the timeline stands at: the start at its left end, 0 at its right."""
-        start = self.request.start if self.request else 1.0
+        start = self.asked.start if self.asked else 1.0
         return start * (1 - self.timeline.fraction())
 
     def moment(self, row: str, direction: str, fraction: float | None = None) -> work.Moment | None:
@@ -321,7 +276,7 @@ class TrajectoriesPanel(Panel):
 
     def shown(self, moment: work.Moment) -> np.ndarray:
         """The picture of that moment that the Show switch asks for."""
-        return moment.pictures[self.show_what.currentData()]
+        return moment.pictures[self.form["show"].value()]
 
     def strip(self, row: str, direction: str) -> np.ndarray | None:
         """A few images (rows) at evenly spaced places of the timeline (columns)."""
@@ -334,7 +289,7 @@ class TrajectoriesPanel(Panel):
 
     def show_time(self) -> None:
         """Put the frames at the timeline's t into the views, and say where that is."""
-        strip = self.layout_combo.currentData() == "strip"
+        strip = self.form["layout"].value() == "strip"
         lines = []
         for row in ROWS:
             for direction in DIRECTIONS:
@@ -369,44 +324,29 @@ class TrajectoriesPanel(Panel):
         )  # fmt: skip
         return "".join(f"<td style='padding: 0 9px'>{cell}</td>" for cell in cells)
 
-    def settings(self) -> dict[str, Any]:
-        """What made the views, for embedding in exports; `prepare` takes it back."""
-        if self.request is None:
-            return {}
-        found = asdict(self.request)
-        for row in found["rows"]:
-            row["folder"] = row["folder"].name
-        return {
-            **json.loads(json.dumps(found)),
-            "show": self.show_what.currentData(),
-            "layout": self.layout_combo.currentData(),
-            "fraction": self.timeline.fraction(),
-        }
+    def ask(self) -> work.Trajectories:
+        """What made the pictures, as they are shown now."""
+        shown = {name: self.form[name].value() for name in ("show", "layout")}
+        ask = self.asked or self.wanted()
+        return ask.with_changes(**shown, fraction=self.timeline.fraction())
 
-    def prepare(self, settings: dict[str, Any]) -> None:
-        for row in settings.get("rows", []):
-            name = row.get("row")
-            if name not in ROWS:
-                continue
-            for folder in (self.session.home / "runs", self.session.models[name].parent):
-                if (folder / str(row.get("folder")) / "config.json").exists():
-                    self.session.open_model(name, folder / str(row["folder"]))
-            choose(self.samplers[name], row.get("sampler"))
-            self.steps[name].setValue(int(row.get("steps", FIRST_STEPS)))
-            self.asking[name].prepare({**row, "class": row.get("label", work.ANY_CLASS)})
-        choose(self.count, settings.get("count"))
-        choose(self.show_what, settings.get("show"))
-        choose(self.layout_combo, settings.get("layout"))
-        self.seed.setValue(int(settings.get("seed", 0)))
-        start = float(settings.get("start", 1.0))
-        choose(self.begin_at, "image" if start < 1 else "noise")
-        if start < 1:
-            self.start.setValue(start)
-            self.image.setValue(int(settings.get("image", 0)))
-        self.timeline.set_fraction(float(settings.get("fraction", 0.0)))
+    def prepare(self, ask: work.Trajectories) -> None:
+        for row, form in self.rows.items():
+            form.restore(ask.rows[row])
+            for folder in self.session.places:
+                if (folder / ask.rows[row].model / "config.json").exists():
+                    self.session.open_model(row, folder / ask.rows[row].model)
+                    break
+        self.form.set_values(
+            {n: getattr(ask, n) for n in ("count", "seed", "image", "show", "layout")}
+        )
+        choose(self.begin_at, "image" if ask.start < 1 else "noise")
+        if ask.start < 1:
+            self.form["start"].set_value(ask.start)
+        self.timeline.set_fraction(ask.fraction)
 
-    def restore(self, settings: dict[str, Any]) -> None:
-        self.prepare(settings)
+    def restore(self, ask: work.Trajectories) -> None:
+        self.prepare(ask)
         self.timeline.pause()
         self.draw()
 
@@ -416,13 +356,13 @@ class TrajectoriesPanel(Panel):
         return np.concatenate(shown) if shown else None
 
     def animation(self) -> list[np.ndarray]:
-        """The reverse trajectories of both rows beside each other, in time, for export."""
+        """Both rows in time, forward beside reverse as in the view, for export."""
         places = np.linspace(0, 1, min(self.films.longest(), 101))
-        found = [[self.moment(row, "reverse", float(f)) for row in ROWS] for f in places]
-        return [np.concatenate([self.shown(m) for m in moments if m]) for moments in found]
+        show = self.form["show"].value()
+        return [self.films.sheet(float(place), show)[None] for place in places] if self.nfe else []
 
     def _mark(self, index: int) -> None:
-        if self.layout_combo.currentData() == "mosaic":
+        if self.form["layout"].value() == "mosaic":
             for view in self.views.values():
                 view.mark(index)
 
@@ -431,16 +371,30 @@ class TrajectoriesPanel(Panel):
             if isinstance(event, work.Moment):
                 self.films.add(event)
             else:
-                self.nfe = event.nfe
+                self.nfe, self.precision = event.nfe, event.precision
                 self.session.message.emit("Sampled.")
         self.timeline.set_available(1.0 if self.nfe else self.films.drawn())
         self.show_time()
 
     def _ended(self) -> None:
-        self.job = None
         self.timeline.set_available(1.0)
         self.stop_button.setEnabled(False)
         self._show_spent()
-        if self.again:
-            self.again = False
-            self.draw()
+
+    def visit(self, guide: Guide) -> None:
+        """Scrub from noise to digits, in both layouts."""
+        for spin in self.steps.values():
+            spin.setValue(TOUR_STEPS)
+        guide.wait(lambda: bool(self.nfe), "both models were sampled")
+        self.timeline.pause()
+        for fraction, name in ((0.0, "noise"), (0.6, "midway"), (1.0, "digits")):
+            self.timeline.set_fraction(fraction)
+            guide.look(name)
+        for k in range(41):
+            self.timeline.set_fraction(k / 40)
+            QApplication.processEvents()
+        self.form.set_values({"layout": "strip", "show": "guess"})
+        self.timeline.set_fraction(0.5)
+        guide.look("filmstrip")
+        self.form.set_values({"layout": "mosaic", "show": "state"})
+        self.timeline.set_fraction(1.0)

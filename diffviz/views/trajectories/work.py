@@ -3,53 +3,102 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from diffviz.views.pictures import BINS, pictures
+from trainer.ask import Ask, Choice, setting
+from trainer.config import MOST_SEED
+from trainer.requests import IMAGE_TIP, Drawing, Sampling, classes_of_version_1
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainer.denoiser import Denoiser
+    from trainer.drawing import Opened
     from trainer.processes import Process
     from trainer.samplers import Frame
 
 VIEW_BYTES = 48 * 2**20  # what the frames of one view may take; longer trajectories are thinned
 NOISE_SCALE = 3.0  # noise of -3…3 standard deviations is drawn from black to white
 QUANTILE_VALUES = 4096  # of a picture's changes, to set their scale by
-ANY_CLASS, EACH_CLASS = -1, -2
+SHOWN = (
+    Choice("state", "state x_t"),
+    Choice("guess", "guess x0"),
+    Choice("noise", "predicted noise"),
+    Choice("change", "change of the last step"),
+)
+LAYOUTS = (Choice("mosaic", "mosaic"), Choice("strip", "filmstrip"))
+
+
+# fmt: off - a setting a paragraph
+@dataclass(frozen=True)
+class Row(Sampling):
+    """One row: whose model, which sampler, how many updates."""
+
+    model: str = setting("modern", "Model", "The trained model that denoises this row")
+    steps: int = setting(100, "Steps", "Updates: more are finer and slower", least=2, most=100_000)
 
 
 @dataclass(frozen=True)
-class RowRequest:
-    """One row of the trajectories: whose model, which sampler, how many updates.
+class Trajectories(Ask):
+    """Two rows that start from the same noise, drawn for `count` images.
 
-    A conditional model is asked for the class `label`, ANY_CLASS, or EACH_CLASS for all classes in
-    turn, at that guidance scale.
+    `start` < 1 begins from `image` noised to that t, rather than from noise.
     """
 
-    row: str
-    folder: Path
-    sampler: str
-    steps: int
-    label: int = ANY_CLASS
-    guidance: float = 1.0
+    version: ClassVar[int] = 2
+    ddpm: Row = setting(Row(sampler="ddpm"), "DDPM", "The upper row")
+    sde: Row = setting(Row("modern-sde", sampler="euler-maruyama"), "SDE", "The lower row")
+    count: int = setting(
+        16,
+        "Images",
+        "How many images each view shows",
+        least=1,
+        most=1024,
+        suggested=(1, 4, 16, 64),
+    )
+    seed: int = setting(0, "Seed", "The noise that both rows start from", least=0, most=MOST_SEED)
+    start: float = setting(
+        1.0, "Start at t", "1: pure noise; below, an image noised so far first", above=0, most=1
+    )
+    image: str = setting("train:4", "Image", IMAGE_TIP)
+    show: str = setting(
+        "state",
+        "Show",
+        "The noisy state, the model's guess of the clean image, "
+        "the noise it sees, or what the last step changed",
+        choices=SHOWN,
+    )
+    layout: str = setting(
+        "mosaic", "Layout", "All images at one time, or one image through time", choices=LAYOUTS
+    )
+    fraction: float = setting(0.0, "Place", "Where the slider stands", least=0, most=1)
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        return {"ddpm": self.ddpm, "sde": self.sde}
+
+    def drawing(self, row: str) -> Drawing:
+        """What that row draws."""
+        how = {name: value for name, value in self.rows[row].to_dict().items() if name != "version"}
+        image = self.image if self.start < 1 else ""
+        return Drawing(
+            **how, count=self.count, seed=self.seed, batch=self.count, start=self.start, image=image
+        )
+
+    @classmethod
+    def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
+        if version > 1:
+            return values
+        found = {name: value for name, value in values.items() if name != "rows"}
+        for row in values.get("rows", ()):
+            kept = classes_of_version_1({**row, "model": row["folder"]})
+            found[row["row"]] = {n: v for n, v in kept.items() if n not in ("row", "folder")}
+        return found | {"image": f"train:{int(values.get('image', 4))}"}
 
 
-@dataclass(frozen=True)
-class Request:
-    """A comparison: rows that start from the same noise, seeded, drawn for `count` images.
-
-    `start` < 1 begins from training image `image` noised to that t, rather than from noise.
-    """
-
-    rows: tuple[RowRequest, ...]
-    count: int
-    seed: int
-    start: float = 1.0
-    image: int = 0
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -80,18 +129,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Done:
-    """All rows are drawn; network evaluations an image by row."""
+    """All rows are drawn; passes of the network an image, and precision, by row."""
 
     nfe: dict[str, int]
-
-
-def asked(model: "Denoiser", label: int, guidance: float, first: int, count: int) -> "Denoiser":
-    """The model, asked for a class as `label` says: for `count` images from the `first` on."""
-    from trainer import drawing
-
-    classes = range(getattr(model.network, "classes", 0))
-    labels = {ANY_CLASS: (), EACH_CLASS: classes}.get(label, (label,))
-    return drawing.asked(model, labels, range(first, first + count), guidance)
+    precision: dict[str, str] = field(default_factory=dict)
 
 
 def look_at(
@@ -106,8 +147,6 @@ def look_at(
     """A frame as pictures. `before` is the state one frame earlier in the direction of travel."""
     import torch
 
-    from trainer.processes import DDPM
-
     alpha, sigma = (float(v[0]) for v in process.marginal(torch.tensor([frame.t])))
     x, x0 = frame.x.float().cpu(), frame.x0.float().cpu()
     eps = (x - alpha * x0) / sigma if sigma > 0 else torch.zeros_like(x)
@@ -118,13 +157,9 @@ def look_at(
     shrink = max(1.0, (alpha**2 + sigma**2) ** 0.5)
     with np.errstate(invalid="ignore"):  # where all values lie outside the bins
         density, _ = np.histogram(x.numpy(), bins=BINS * shrink, density=True)
-    chain = (
-        f"i = {int(process.index(frame.t))} of {process.steps}"
-        if isinstance(process, DDPM)
-        else "continuous"
-    )
     return Moment(
-        row, direction, index, last, frame.t, alpha, sigma, chain,
+        row, direction, index, last, frame.t, alpha, sigma,
+        process.place(frame.t),
         {
             "state": pictures(x / shrink),
             "guess": pictures(x0),
@@ -135,26 +170,22 @@ def look_at(
     )  # fmt: skip
 
 
-def trajectories(request: Request) -> Iterator[Moment | Done]:
+def trajectories(ask: Trajectories, places: tuple[Path, ...]) -> Iterator[Moment | Done]:
     """Draw each row's forward noising of real images and its reverse denoising, streamed.
 
     All four views' frames come in turn, from the noisy end on, so that they grow side by side and
     play at once. Of a trajectory whose pictures would not fit in VIEW_BYTES only every k-th frame
     is passed on, and the last.
     """
-    from trainer.data import load
-    from trainer.devices import best_device, precision_of
-    from trainer.runs import Run
+    from trainer.drawing import open_model
 
-    device = best_device()
-    nfe: dict[str, int] = {}
+    done = Done({}, {})
     views: list[Iterator[Moment]] = []
-    for row in request.rows:
-        run = Run.open(row.folder)
-        model = run.model(device=device, precision=precision_of("auto", device))
-        images = load(run.config.dataset).train
-        views.append(_noising(request, row, model.process, images))
-        views.append(_denoising(request, row, model, images, device, nfe))
+    for row in ask.rows:
+        opened = open_model(ask.drawing(row), places)
+        done.precision[row] = str(opened.model.precision).removeprefix("torch.")
+        views.append(_noising(ask, row, opened))
+        views.append(_denoising(ask, row, opened, done.nfe))
     while views:
         for view in list(views):
             moment = next(view, None)
@@ -162,71 +193,58 @@ def trajectories(request: Request) -> Iterator[Moment | Done]:
                 views.remove(view)
             else:
                 yield moment
-    yield Done(nfe)
+    yield done
 
 
-def _stride(request: Request, steps: int, shape: tuple[int, ...]) -> int:
+def _stride(ask: Trajectories, steps: int, shape: tuple[int, ...]) -> int:
     """Every how manieth frame of a view is passed on."""
-    frame_bytes = 4 * request.count * int(np.prod(shape))
+    frame_bytes = 4 * ask.count * int(np.prod(shape))
     return max(1, -(-(steps + 1) * frame_bytes // VIEW_BYTES))
 
 
-def _noising(
-    request: Request, row: RowRequest, process: "Process", images: np.ndarray
-) -> Iterator[Moment]:
+def _noising(ask: Trajectories, row: str, opened: "Opened") -> Iterator[Moment]:
     """The frames of real images' way into noise, the last first."""
     import torch
 
+    from trainer.drawing import seeds
     from trainer.images import to_signed
-    from trainer.samplers import noise_path
+    from trainer.samplers import Noise, noise_path
 
-    first = min(request.image, len(images) - 1) if request.start < 1 else 0
-    picked = np.arange(first, first + request.count) % len(images)
-    chosen = to_signed(torch.from_numpy(images[picked]))
-    ascending = process.times(row.steps, request.start).flip(0)
-    generator = torch.Generator().manual_seed(request.seed)
-    every, before = _stride(request, row.steps, images.shape[1:]), None
+    one, process, train = ask.rows[row], opened.model.process, opened.data.train
+    number = ask.image.rpartition(":")[2]
+    if ask.start < 1 and not number.isdecimal():  # a file: the same picture in every place
+        chosen = opened.image(ask.image).cpu().expand(ask.count, -1, -1, -1)
+    else:
+        images = train if ask.start == 1 or "train" in ask.image else opened.data.test
+        first = int(number) if ask.start < 1 else 0
+        picked = np.arange(first, first + ask.count) % len(images)
+        chosen = to_signed(torch.from_numpy(images[picked]))
+    ascending = process.times(one.steps, ask.start, one.spacing).flip(0)
+    noise = Noise(seeds(ask.seed, range(ask.count)), tuple(chosen.shape[1:]), process)
+    every, before = _stride(ask, one.steps, chosen.shape[1:]), None
     path: list[tuple[Frame, Tensor | None]] = []
-    for frame in noise_path(process, chosen, ascending, generator):
-        if frame.index % every == 0 or frame.index == row.steps:
+    for frame in noise_path(process, chosen, ascending, noise):
+        if frame.index % every == 0 or frame.index == one.steps:
             path.append((frame, before))
         before = frame.x
     while path:
         frame, before = path.pop()
-        index = row.steps - frame.index
-        yield look_at(row.row, "forward", index, row.steps, process, frame, before)
+        index = one.steps - frame.index
+        yield look_at(row, "forward", index, one.steps, process, frame, before)
 
 
 def _denoising(
-    request: Request,
-    row: RowRequest,
-    model: "Denoiser",
-    images: np.ndarray,
-    device: str,
-    nfe: dict[str, int],
+    ask: Trajectories, row: str, opened: "Opened", nfe: dict[str, int]
 ) -> Iterator[Moment]:
     """The frames of the model's way out of noise; what it takes is counted in `nfe`."""
-    import torch
+    from trainer.drawing import draw
 
-    from trainer.images import to_signed
-    from trainer.samplers import sample
-
-    process, generator = model.process, torch.Generator().manual_seed(request.seed)
-    shape = (request.count, *images.shape[1:])
-    noise = torch.randn(shape, generator=generator)
-    if request.start < 1:
-        first = min(request.image, len(images) - 1)
-        image = torch.from_numpy(images[first : first + 1].copy())
-        t = torch.full((request.count,), request.start)
-        x = process.diffuse(to_signed(image).expand(shape), t, noise)
-    else:
-        x = process.prior_std * noise
-    every, before = _stride(request, row.steps, images.shape[1:]), None
-    answers = asked(model, row.label, row.guidance, 0, request.count)
-    for frame in sample(
-        answers, process, x.to(device), row.sampler, row.steps, generator, request.start
-    ):
-        nfe[row.row] = frame.nfe
-        if frame.index % every == 0 or frame.index == row.steps:
-            yield look_at(row.row, "reverse", frame.index, row.steps, process, frame, before)
+    steps = ask.rows[row].steps
+    every, before = _stride(ask, steps, opened.shape), None
+    for stage in draw(ask.drawing(row), opened):
+        frame = stage.frame
+        nfe[row] = frame.nfe
+        if frame.index % every == 0 or stage.last:
+            process = opened.model.process
+            yield look_at(row, "reverse", frame.index, steps, process, frame, before)
         before = frame.x
