@@ -35,8 +35,9 @@ class OfModel(Ask):
 
     model: str = setting("modern", "Model", "The trained model that is asked")
     checkpoint: str = setting(
-        "", "Checkpoint", "A file of the run's checkpoints (the newest unless given): earlier ones "
-        "draw worse digits",
+        "",
+        "Checkpoint",
+        "A file of the run's checkpoints (the newest unless given): earlier ones draw worse digits",
     )
 
     def check(self) -> None:
@@ -45,36 +46,30 @@ class OfModel(Ask):
 
 
 @dataclass(frozen=True)
-class Sampling(OfModel):
-    """How a model's answers become images."""
+class OfClasses(OfModel):
+    """Something asked of a model that may know classes."""
 
-    sampler: str = setting(
-        "ddim", "Sampler", "How the model's answers become steps from noise to image",
-        choices=SAMPLERS,
-    )
-    steps: int = setting(
-        50, "Steps", "Updates from noise to image: fewer are quicker and coarser", least=1,
-        most=100_000,
-    )
-    spacing: str = setting(
-        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
-    )
-    options: dict[str, Any] = setting(
-        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
-    )
     classes: str = setting(
-        EACH, "Class", "Which class a model that knows classes is asked to draw: each in turn, "
+        EACH,
+        "Class",
+        "Which class a model that knows classes is asked to draw: each in turn, "
         "any, a number, or several in turn",
     )
     guidance: float = setting(
-        GUIDANCE, "Guidance", "How strongly a class is asked for: 1 plainly, more gives clearer "
+        GUIDANCE,
+        "Guidance",
+        "How strongly a class is asked for: 1 plainly, more gives clearer "
         "and less varied images (Ho and Salimans 2022); it takes two passes of the network",
-        least=0, most=100,
+        least=0,
+        most=100,
     )
     precision: str = setting(
-        "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where the "
+        "auto",
+        "Precision",
+        "What convolutions and products run in: auto takes bfloat16 where the "
         "hardware has it, and float32 for solvers that choose their own steps",
-        choices=PRECISIONS, more=True,
+        choices=PRECISIONS,
+        more=True,
     )
 
     def check(self) -> None:
@@ -102,6 +97,31 @@ class Sampling(OfModel):
 
 
 @dataclass(frozen=True)
+class Sampling(OfClasses):
+    """How a model's answers become images."""
+
+    sampler: str = setting(
+        "ddim",
+        "Sampler",
+        "How the model's answers become steps from noise to image",
+        choices=SAMPLERS,
+    )
+    steps: int = setting(
+        50,
+        "Steps",
+        "Updates from noise to image: fewer are quicker and coarser",
+        least=1,
+        most=100_000,
+    )
+    spacing: str = setting(
+        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
+    )
+    options: dict[str, Any] = setting(
+        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
+    )
+
+
+@dataclass(frozen=True)
 class Drawing(Sampling):
     """Images to draw. Image k begins as the same noise whatever their number.
 
@@ -110,21 +130,36 @@ class Drawing(Sampling):
     """
 
     count: int = setting(
-        64, "Images", "How many images; the first stay the same when there are more", least=1,
-        most=10_000_000, suggested=(16, 64, 256, 1024),
+        64,
+        "Images",
+        "How many images; the first stay the same when there are more",
+        least=1,
+        most=10_000_000,
+        suggested=(16, 64, 256, 1024),
     )
     seed: int = setting(
-        0, "Seed", "The noise that the images begin as: another one, other digits", least=0,
+        0,
+        "Seed",
+        "The noise that the images begin as: another one, other digits",
+        least=0,
         most=MOST_SEED,
     )
     image: str = setting("", "Image", IMAGE_TIP + ", to start from instead of noise", more=True)
     start: float = setting(
-        1.0, "Start at t", "How far that image is noised first: 1 is all noise", above=0, most=1,
+        1.0,
+        "Start at t",
+        "How far that image is noised first: 1 is all noise",
+        above=0,
+        most=1,
         more=True,
     )
     batch: int = setting(
-        64, "At a time", "Images drawn together: more are faster, and take more memory", least=1,
-        most=100_000, more=True,
+        64,
+        "At a time",
+        "Images drawn together: more are faster, and take more memory",
+        least=1,
+        most=100_000,
+        more=True,
     )
 
     def check(self) -> None:
@@ -142,20 +177,40 @@ class Inpainting(Drawing):
     """
 
     sampler: str = setting(
-        "ddpm", "Sampler", "How the model's answers become steps from noise to image",
+        "ddpm",
+        "Sampler",
+        "How the model's answers become steps from noise to image",
         choices=SAMPLERS,
+    )
+    classes: str = setting(
+        ANY,
+        "Class",
+        "Which class the completions are asked to be: any, each in turn, a number, "
+        "or several in turn, of a model that knows classes",
     )
     image: str = setting("0", "Image", IMAGE_TIP)
     mask: str = setting(
-        "centre", "Forget", "What is drawn anew: " + ", ".join(MASKS) + ", an image file that is "
+        "centre",
+        "Forget",
+        "What is drawn anew: " + ", ".join(MASKS) + ", an image file that is "
         "white there, or rows of 0 and 1",
     )
     repeats: int = setting(
-        1, "Repeats", "How often each update is made: more let both parts agree better (RePaint, "
-        "Lugmayr et al. 2022)", least=1, most=1000,
+        1,
+        "Repeats",
+        "How often each update is made: more let both parts agree better (RePaint, "
+        "Lugmayr et al. 2022)",
+        least=1,
+        most=1000,
     )
-    count: int = setting(16, "Images", "How many completions, each from other noise", least=1,
-                         most=100_000, suggested=(4, 16, 36, 64))
+    count: int = setting(
+        16,
+        "Images",
+        "How many completions, each from other noise",
+        least=1,
+        most=100_000,
+        suggested=(4, 16, 36, 64),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,12 +218,21 @@ class OfPath(OfModel):
     """Something that follows the probability-flow ODE, solved adaptively."""
 
     tolerance: float = setting(
-        1e-3, "Tolerance", "How far off each of the ODE solver's steps may be, relatively: less is "
-        "slower and more exact", above=0, most=1, suggested=(1e-2, 1e-3, 1e-4),
+        1e-3,
+        "Tolerance",
+        "How far off each of the ODE solver's steps may be, relatively: less is "
+        "slower and more exact",
+        above=0,
+        most=1,
+        suggested=(1e-2, 1e-3, 1e-4),
     )
     precision: str = setting(
-        "float32", "Precision", "What convolutions and products run in: to a solver that chooses "
-        "its own steps, bfloat16's rounding looks like roughness", choices=PRECISIONS, more=True,
+        "float32",
+        "Precision",
+        "What convolutions and products run in: to a solver that chooses "
+        "its own steps, bfloat16's rounding looks like roughness",
+        choices=PRECISIONS,
+        more=True,
     )
 
 
@@ -177,9 +241,7 @@ class Encoding(OfPath):
     """Images turned into latents, and back."""
 
     image: str = setting("0", "Image", IMAGE_TIP)
-    count: int = setting(
-        1, "Images", "How many test images from that one on", least=1, most=10_000
-    )
+    count: int = setting(1, "Images", "How many test images from that one on", least=1, most=10_000)
 
 
 @dataclass(frozen=True)
@@ -189,7 +251,11 @@ class Interpolation(OfPath):
     first: str = setting("0", "From", IMAGE_TIP)
     second: str = setting("1", "To", IMAGE_TIP)
     count: int = setting(
-        9, "Images", "How many images, both ends among them", least=2, most=1000,
+        9,
+        "Images",
+        "How many images, both ends among them",
+        least=2,
+        most=1000,
         suggested=(5, 7, 9, 11),
     )
 
@@ -209,7 +275,11 @@ class Evaluation(Drawing):
 
     count: int = setting(1024, "Images", "How many to draw", least=4, most=10_000_000)
     features: str = setting(
-        "digits", "Features", "What the FID is taken in; inception needs diffviz[inception] and "
-        "its weights", choices=FEATURES,
+        "digits",
+        "Features",
+        "What the FID is taken in; inception needs diffviz[inception] and its weights",
+        choices=FEATURES,
     )
+
+
 # fmt: on

@@ -52,7 +52,8 @@ class Form(QObject):
         self.fields: dict[str, Any] = {}
         self.placed: set[str] = set()
         self._quiet = False
-        self.more_button = QPushButton("More…", objectName=camel(prefix, "more", "Button"))
+        self.more_words = "More…"
+        self.more_button = QPushButton(self.more_words, objectName=camel(prefix, "more", "Button"))
         self.more_button.setToolTip("Settings that are rarely changed")
         self.more_button.clicked.connect(self.show_more)
         self._dialog: QDialog | None = None
@@ -158,7 +159,7 @@ class Form(QObject):
         first = {name: one.default for name, one in self.settings.items()} | self.first
         values = self.values()
         changed = sum(values[name] != first[name] for name in self._behind() if name in values)
-        self.more_button.setText(f"More… ({changed} changed)" if changed else "More…")
+        self.more_button.setText(self.more_words + (f" ({changed} changed)" if changed else ""))
 
     def show_more(self) -> None:
         """The settings that have no place in the view, in a dialog beside it; they act at once."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.catalogue import SAMPLERS
 from trainer.requests import Drawing
 
 
@@ -26,7 +27,8 @@ class Growing:
 class Drawn:
     """All images: as pictures, and `final`, the floats (N, C, H, W) that they round.
 
-    `nfe` network evaluations an image, `seconds` spent sampling, `precision` that it ran in.
+    `nfe` passes of the network an image, `seconds` spent sampling, `precision` that it ran in;
+    `random`: the sampler took fresh noise on its way.
     """
 
     images: np.ndarray = field(repr=False)
@@ -34,6 +36,7 @@ class Drawn:
     nfe: int
     seconds: float
     precision: str
+    random: bool = False
 
 
 def grow(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Growing | Drawn]:
@@ -57,4 +60,5 @@ def grow(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Growing | Drawn]:
         finished = stage.first + (stage.count if stage.last else 0)
         yield Growing(shown, finished, (stage.first + stage.count * part) / ask.count)
     precision = str(opened.model.precision).removeprefix("torch.")
-    yield Drawn(np.concatenate(done), np.concatenate(finals), nfe, seconds, precision)
+    random = SAMPLERS.named(ask.sampler).make(**ask.options).random
+    yield Drawn(np.concatenate(done), np.concatenate(finals), nfe, seconds, precision, random)

@@ -1,76 +1,88 @@
-"""The samplers panel and what it asks workers for."""
+"""The samplers view and what it asks workers for."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from diffviz.export import files as export
+from diffviz.export.files import settings_in
 from diffviz.shell import style
-from diffviz.views.samplers import work as work_samplers
+from diffviz.views.growing import Drawn, grow
+from diffviz.views.samplers import work
 from diffviz.views.samplers.comparison import Comparison
-from diffviz.views.samplers.work import Draw, Drawn, Judged
+from diffviz.views.samplers.work import Column, Judged, Samplers
 from diffviz.widgets.curves import CurvesPlot
 from trainer.config import PRESETS
-from trainer.images import to_bytes
+from trainer.drawing import drawn_images
 from trainer.networks import make_network
 from trainer.problems import Problem
+from trainer.requests import Drawing
 from trainer.runs import Run
-from trainer.samplers import sample
+
+COLUMNS = (Column("ddim", 2), Column("ddim", 4), Column("ddpm", 3))
 
 
 @pytest.fixture
-def panel(qtbot, window):
-    window.stage.setCurrentWidget(window.panel_named("Samplers"))
-    panel = window.panel_named("Samplers")
+def panel(qtbot, window, monkeypatch):
+    monkeypatch.setattr(Samplers, "fine", lambda self: self.drawing(Column("ddim", 6)))
+    window.stage.setCurrentWidget(window.views["samplers"])
+    panel = window.views["samplers"]
     qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
-    ask(panel, [["ddim", 2], ["ddim", 4], ["ddpm", 3]])
+    ask(panel, COLUMNS)
     return panel
 
 
-def ask(panel, columns, model="modern-sde", reference=("ddim", 6), **more):
-    if panel.reference.findData(list(reference)) < 0:
-        panel.reference.addItem("a test's own", list(reference))
-    settings = {"model": model, "columns": columns, "count": 4, "reference": list(reference)}
-    panel.prepare({**settings, **more})
+def ask(panel, columns, model="modern-sde", **more):
+    panel.prepare(Samplers(model=model, columns=columns, count=4, **more))
 
 
 def compare(qtbot, panel):
     qtbot.mouseClick(panel.compare_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not panel.comparing and panel.job is None, timeout=30_000)
-
-
-def finals(folder, sampler, steps, count, seed=0):
-    """What the engine itself draws from the panel's noise."""
-    model = Run.open(folder).model()
-    noise = torch.Generator().manual_seed(seed)
-    x = torch.randn((work_samplers.BATCH, 1, 28, 28), generator=noise)[:count]
-    return list(sample(model, model.process, x, sampler, steps))[-1].x
+    qtbot.waitUntil(lambda: not panel.comparing and not panel.work.busy, timeout=30_000)
 
 
 def test_nothing_is_computed_before_it_is_asked_for(qtbot, panel):
-    assert panel.job is None
+    assert not panel.work.busy
     assert all(column.view.images is None for column in panel.columns)
     panel.seed.setValue(5)
-    assert panel.job is None
+    assert not panel.work.busy
 
 
-def test_columns_show_what_the_engine_draws_from_one_noise(qtbot, panel, small_models):
+def test_columns_show_what_a_script_draws_from_one_noise(qtbot, panel, small_models, precision):
+    ask(panel, COLUMNS, precision=precision)
     compare(qtbot, panel)
-    expected = {n: finals(small_models / "modern-sde", "ddim", n, 4) for n in (2, 4, 6)}
-    for column, steps in zip(panel.columns, (2, 4), strict=False):
-        assert np.array_equal(column.view.images, to_bytes(expected[steps])[:, 0].numpy())
-        error = float((expected[steps] - expected[6]).square().mean().sqrt())
+    where = {"model": str(small_models / "modern-sde"), "count": 4, "precision": precision}
+
+    def alone(sampler, steps):
+        return list(grow(Drawing(**where, sampler=sampler, steps=steps), ()))[-1].final
+
+    for column, (sampler, steps) in zip(
+        panel.columns, (("ddim", 2), ("ddim", 4), ("ddpm", 3)), strict=True
+    ):
+        images = drawn_images(Drawing(**where, sampler=sampler, steps=steps))
+        assert np.array_equal(column.view.images, images[:, 0])
+        fine = alone("ddim", 6) if sampler == "ddim" else alone("ddpm", 24)
+        error = float(np.sqrt(np.square(alone(sampler, steps).astype(float) - fine).mean()))
         assert f"{steps} NFE" in column.cost.text()
         assert f"RMS <b>{error:.3g}</b>" in column.facts.text()
-    assert "RMS —" in panel.columns[2].facts.text()
-    (name,) = panel.plot.names()
-    assert name == panel.columns[0].sampler.currentText()
-    assert panel.plot.points(name)[0].tolist() == [2, 4]
-    assert set(panel.curves()) == {f"{name}, error (RMS) over NFE"}
+    names = panel.plot.names()
+    assert names == ["DDIM", "DDPM ancestral"]
+    assert panel.plot.points("DDIM")[0].tolist() == [2, 4]
+    assert set(panel.curves()) == {f"{name}, error (RMS) over NFE" for name in names}
+
+
+def test_a_columns_options_are_its_own(qtbot, panel, small_models):
+    ask(panel, (Column("ddim", 3), Column("ddim", 3, "quadratic", {"eta": 1.0})))
+    compare(qtbot, panel)
+    plain, noisy = panel.columns
+    assert not np.array_equal(plain.view.images, noisy.view.images)
+    alone = Drawing(
+        model=str(small_models / "modern-sde"), count=4, sampler="ddim", steps=3,
+        spacing="quadratic", options={"eta": 1.0},
+    )  # fmt: skip
+    assert np.array_equal(noisy.view.images, drawn_images(alone)[:, 0])
 
 
 @pytest.fixture
@@ -86,7 +98,7 @@ def short(tmp_path):
 
 
 def test_a_refused_column_shows_its_sentence_and_the_rest_goes_on(qtbot, short, panel):
-    ask(panel, [["ddpm", 6], ["ddim", 2]], model="short")
+    ask(panel, (Column("ddpm", 6), Column("ddim", 2)), model="short")
     compare(qtbot, panel)
     refused, drawn = panel.columns
     assert refused.view.images is None
@@ -97,7 +109,7 @@ def test_a_refused_column_shows_its_sentence_and_the_rest_goes_on(qtbot, short, 
 
 
 def test_a_change_cancels_what_it_makes_obsolete(qtbot, panel):
-    ask(panel, [["ddim", 1000], ["ddim", 2]])
+    ask(panel, (Column("ddim", 1000), Column("ddim", 2)))
     qtbot.mouseClick(panel.compare_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.growing is not None, timeout=20_000)
     first = panel.piece
@@ -105,7 +117,7 @@ def test_a_change_cancels_what_it_makes_obsolete(qtbot, panel):
     assert panel.piece == first
     assert panel.columns[2].steps.value() == 4
     panel.columns[0].steps.setValue(3)  # now it is not
-    qtbot.waitUntil(lambda: not panel.comparing and panel.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.comparing and not panel.work.busy, timeout=30_000)
     assert first[1] not in panel.comparison.drawn
     assert all(column.view.images is not None for column in panel.columns)
     before = panel.columns[1].view.images
@@ -116,13 +128,13 @@ def test_a_change_cancels_what_it_makes_obsolete(qtbot, panel):
 
 
 def test_stop_keeps_what_is_done(qtbot, panel):
-    ask(panel, [["ddim", 2], ["ddim", 1000]])
+    ask(panel, (Column("ddim", 2), Column("ddim", 1000)))
     qtbot.mouseClick(panel.compare_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(
         lambda: len(panel.comparison.drawn) == 1 and bool(panel.growing), timeout=20_000
     )
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: panel.job is None, timeout=20_000)
+    qtbot.waitUntil(lambda: not panel.work.busy, timeout=20_000)
     assert panel.columns[0].view.images is not None
     assert panel.columns[1].view.images is None
     assert panel.compare_button.isEnabled()
@@ -130,17 +142,14 @@ def test_stop_keeps_what_is_done(qtbot, panel):
 
 def test_fid_stands_beside_its_floor(qtbot, panel):
     from trainer.data import load
-    from trainer.metrics import frechet_distance, moments, training_moments
+    from trainer.metrics import frechet_distance, moments, spread_out, training_moments
     from trainer.metrics.features import feature_set
 
-    ask(panel, [["ddim", 2]])
-    panel.judge_count.setItemData(1, 20)
-    panel.judge_count.setCurrentIndex(1)
-    panel.plotted.setCurrentIndex(panel.plotted.findData("fid"))
+    ask(panel, (Column("ddim", 2),), judged=20, plot="fid")
     compare(qtbot, panel)
     data, features = load("mnist"), feature_set("digits")
     floor = frechet_distance(
-        moments(features(data.test[:20].copy())), training_moments(data.train, features)
+        moments(features(spread_out(data.test, 20))), training_moments(data.train, features)
     )
     judged = panel.comparison.fid(panel.request(panel.columns[0]))
     assert judged.floor == pytest.approx(floor, rel=1e-4)
@@ -154,15 +163,15 @@ def test_an_exported_grid_makes_the_comparison_again(qtbot, window, panel, tmp_p
     compare(qtbot, panel)
     before = panel.grid()
     assert before.shape[0] == 3
-    window.exports.grid(tmp_path / "grid.png")
+    window.files.grid(tmp_path / "grid.png")
     qtbot.waitUntil(lambda: (tmp_path / "grid.png").exists() and not window.jobs, timeout=20_000)
-    ask(panel, [["ddim", 1]], model="modern")
+    ask(panel, (Column("ddim", 1),), model="modern")
     panel.comparison = Comparison()
-    window.exports.open(tmp_path / "grid.png")
+    window.files.open(tmp_path / "grid.png")
     qtbot.waitUntil(lambda: len(panel.columns) == 3 and panel.comparing, timeout=20_000)
     qtbot.waitUntil(lambda: not panel.comparing, timeout=30_000)
     assert np.array_equal(panel.grid(), before)
-    assert export.settings_in(tmp_path / "grid.png")["columns"][2] == ["ddpm", 3]
+    assert settings_in(tmp_path / "grid.png")["columns"][2]["sampler"] == "ddpm"
 
 
 def test_columns_come_and_go(qtbot, panel):
@@ -175,37 +184,38 @@ def test_columns_come_and_go(qtbot, panel):
     assert panel.columns[0].steps.value() == 80
 
 
-def drawn(request):
-    return list(work_samplers.draw(request))[-1]
+def drawn(ask):
+    return list(grow(ask, ()))[-1]
 
 
 def test_images_begin_alike_whatever_their_number_and_sampler(small_models):
-    few = Draw(small_models / "modern-sde", "", "ddim", 2, 3, 7)
-    three, many = drawn(few), drawn(replace(few, count=20))
+    few = Drawing(str(small_models / "modern-sde"), steps=2, count=3, seed=7, precision="float32")
+    three, many = drawn(few), drawn(few.with_changes(count=20))
     assert np.allclose(three.final, many.final[:3], atol=1e-5)
     assert len(many.images) == 20
     assert not three.random
-    ancestral = drawn(replace(few, sampler="ddpm"))
+    ancestral = drawn(few.with_changes(sampler="ddpm"))
     assert ancestral.random
-    assert np.array_equal(ancestral.images, drawn(replace(few, sampler="ddpm")).images)
-    assert not np.array_equal(ancestral.images, drawn(replace(few, sampler="ddpm", seed=8)).images)
+    assert np.array_equal(ancestral.images, drawn(few.with_changes(sampler="ddpm")).images)
+    other = drawn(few.with_changes(sampler="ddpm", seed=8))
+    assert not np.array_equal(ancestral.images, other.images)
 
 
 def test_a_checkpoint_that_is_gone_is_a_problem(small_models):
-    request = Draw(small_models / "modern-sde", "00000009.safetensors", "ddim", 2, 3, 7)
-    with pytest.raises(Problem, match="no longer keeps its checkpoint 00000009"):
-        drawn(request)
+    gone = Drawing(str(small_models / "modern-sde"), "00000009.safetensors", steps=2, count=3)
+    with pytest.raises(Problem, match="keeps no checkpoint 00000009"):
+        drawn(gone)
 
 
 def test_a_comparison_knows_what_is_missing():
-    draw = Draw("folder", "", "ddim", 5, 4, 0)
-    fine, noisy = replace(draw, steps=100), replace(draw, sampler="ddpm", steps=3)
+    draw = Drawing(steps=5, count=4)
+    fine, noisy = draw.with_changes(steps=100), draw.with_changes(sampler="ddpm", steps=3)
     it = Comparison([draw, noisy, fine], fine, judged_count=256)
-    judged = [("judge", replace(d, count=256)) for d in (noisy, draw, fine)]
+    judged = [("judge", d.with_changes(count=256)) for d in (noisy, draw, fine)]
     assert it.missing() == [("draw", draw), ("draw", noisy), ("draw", fine), *judged]
     flat = np.zeros((4, 1, 2, 2), np.float32)
-    it.drawn[draw] = Drawn(flat[:, 0], flat + 0.5, 5, 1.0, False)
-    it.drawn[fine] = Drawn(flat[:, 0], flat, 100, 1.0, False)
+    it.drawn[draw] = Drawn(flat[:, 0], flat + 0.5, 5, 1.0, "float32")
+    it.drawn[fine] = Drawn(flat[:, 0], flat, 100, 1.0, "float32")
     it.refused["draw", noisy] = "No."
     it.judged[judged[1][1]] = Judged(20.0, 5.0, "digits")
     assert it.missing() == [judged[2]]
@@ -215,6 +225,23 @@ def test_a_comparison_knows_what_is_missing():
     assert it.values("fid") == {"ddim": [(5, 20.0)]}
     it.drawn[draw] = replace(it.drawn[draw], random=True)
     assert it.error(draw) is None
+    finer = draw.with_changes(steps=40)
+    assert ("draw", finer) in it.missing()  # its own path in more steps
+    it.drawn[finer] = Drawn(flat[:, 0], flat + 0.25, 40, 1.0, "float32", True)
+    assert it.error(draw) == 0.25
+
+
+def test_what_version_1_stored_is_read():
+    old = {
+        "model": "modern-sde", "checkpoint": "00000001.safetensors",
+        "columns": [["ddim", 10], ["ddpm", 50]], "count": 9, "seed": 3, "class": -1,
+        "guidance": 1.5, "reference": ["heun", 100], "judged": 256, "plot": "fid",
+    }  # fmt: skip
+    ask = Samplers.from_dict(old)
+    assert [(c.sampler, c.steps) for c in ask.columns] == [("ddim", 10), ("ddpm", 50)]
+    assert (ask.reference, ask.classes, ask.judged, ask.plot) == ("heun 100", "any", 256, "fid")
+    assert Samplers.from_dict({**old, "reference": ["", 0]}).fine() is None
+    assert Samplers().columns == work.FIRST
 
 
 def test_marks_and_level_follow_logarithmic_axes(qtbot):

@@ -1,45 +1,42 @@
-"""One column of the samplers panel: its controls, its images and what was measured of them."""
+"""One column of the samplers view: its controls, its images and what was measured of them."""
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
 )
 
-from diffviz.controls.model import list_samplers, narrow, sampler_title
+from diffviz.controls.form import Form
+from diffviz.shell.session import Session
+from diffviz.views.growing import Drawn
+from diffviz.views.samplers import work
 from diffviz.views.samplers.comparison import Comparison
-from diffviz.views.samplers.work import Draw, Drawn
 from diffviz.widgets.mosaic import Mosaic
+from trainer.requests import Drawing
 
 COLUMN_WIDTH = 186
 
 
-class Column(QFrame):
+class ColumnView(QFrame):
     """One sampler with its step count, its images and what was measured of them."""
 
     changed = Signal()
     removed = Signal()
 
-    def __init__(self, names: tuple[str, ...], sampler: str, steps: int) -> None:
+    def __init__(self, session: Session, ask: work.Column) -> None:
         super().__init__()
         self.setMinimumWidth(COLUMN_WIDTH)
-        self.sampler = narrow(QComboBox(objectName="columnSamplerCombo"), 8)
-        self.sampler.addItem(sampler_title(sampler), sampler)
-        list_samplers(self.sampler, names)
-        self.sampler.setAccessibleName("Sampler")
-        self.sampler.setToolTip("How the model's answers become steps from noise to image")
-        self.steps = QSpinBox(objectName="columnStepsSpin", minimum=1, maximum=1000, value=steps)
-        self.steps.setAccessibleName("Steps")
-        self.steps.setToolTip("Updates from noise to image: fewer are quicker and coarser")
-        self.steps.setKeyboardTracking(False)
+        self.form = Form(work.Column, "column", session, self, ask.to_dict())
+        self.sampler, self.steps = self.form["sampler"], self.form["steps"]
         self.steps.setSuffix(" steps")
+        self.form.more_words = "…"
+        self.form.more_button.setText("…")
+        self.form.more_button.setMaximumWidth(34)
         self.cost = QLabel(objectName="columnCost")
         self.cost.setTextFormat(Qt.TextFormat.RichText)
         self.cost.setToolTip("Network evaluations an image; the dot's colour is the plot's")
@@ -58,8 +55,10 @@ class Column(QFrame):
         head.setSpacing(4)
         head.addWidget(self.sampler, 1)
         head.addWidget(self.remove)
+        self.form.placed |= {"sampler", "steps"}
         under = QHBoxLayout()
         under.addWidget(self.steps)
+        under.addWidget(self.form.more_button)
         under.addWidget(self.cost, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
@@ -68,8 +67,7 @@ class Column(QFrame):
         layout.addLayout(under)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.facts)
-        self.sampler.currentIndexChanged.connect(self.changed)
-        self.steps.valueChanged.connect(self.changed)
+        self.form.changed.connect(self.changed)
         self.remove.clicked.connect(self.removed)
 
     @property
@@ -78,9 +76,9 @@ class Column(QFrame):
         return f"{self.sampler.currentText()}, {steps} step{'s' if steps > 1 else ''}"
 
     def show_results(
-        self, comparison: Comparison, draw: Draw | None, colour: str, waiting: str
+        self, comparison: Comparison, draw: Drawing | None, colour: str, waiting: str
     ) -> None:
-        """Show what `comparison` has of `draw`, this column's request; `waiting` if nothing."""
+        """Show what `comparison` has of `draw`, this column's ask; `waiting` if nothing."""
         self.view.setAccessibleName(f"Images of {self.title}")
         result = None if draw is None else comparison.drawn.get(draw)
         if draw is not None and result is not None:
@@ -108,21 +106,23 @@ def _dotted(colour: str, text: str) -> str:
     return f"<span style='color:{colour}'>●</span> {text}"
 
 
-def _facts(comparison: Comparison, draw: Draw, result: Drawn) -> tuple[list[str], list[str]]:
+def _facts(comparison: Comparison, draw: Drawing, result: Drawn) -> tuple[list[str], list[str]]:
     """What was measured of a draw, in two lines at most, and why something could not be."""
     lines, refused = [f"{result.seconds:.1f} s"], []
-    reference = comparison.reference
-    if reference is not None:
-        error, why = comparison.error(draw), comparison.refused.get(("draw", reference))
-        if result.random:
-            lines[0] += " · RMS — (adds noise)"
-        elif draw == reference:
+    if comparison.reference is not None:
+        fine, error = comparison.reference_of(draw), comparison.error(draw)
+        why = comparison.refused.get(("draw", fine)) if fine is not None else None
+        if draw == comparison.reference:
             lines[0] += " · the reference"
         elif error is not None:
             lines[0] += f" · RMS <b>{error:.3g}</b>"
+        elif fine is None:
+            lines[0] += " · RMS — (no finer steps)"
         else:
             lines[0] += " · RMS " + ("— (why?)" if why else "…")
             refused += [why] if why else []
+        if error is not None and result.random and fine is not None:
+            refused.append(f"RMS: to the same path in {fine.steps} steps")
     if (judgement := comparison.judgement(draw)) is not None:
         judged, why = comparison.fid(draw), comparison.refused.get(judgement)
         if judged is not None:

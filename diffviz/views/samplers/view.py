@@ -1,4 +1,4 @@
-"""The samplers panel: one model and one noise, a column for each sampler and step count."""
+"""The samplers view: one model and one noise, a column for each sampler and step count."""
 
 from functools import partial
 from typing import Any
@@ -6,52 +6,38 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
-    QComboBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QSplitter,
     QVBoxLayout,
     QWidget,
 )
 
-from diffviz.controls.classes import ClassChoice
-from diffviz.controls.model import (
-    SAMPLER_TITLES,
-    SEED_WIDTH,
-    ModelChoice,
-    choose,
-    list_samplers,
-    narrow,
-    sampler_title,
-)
-from diffviz.jobs import Job
+from diffviz.controls.form import Form
 from diffviz.shell import style
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views.samplers import work as work_samplers
-from diffviz.views.samplers.column import Column
+from diffviz.views.growing import Drawn, Growing, grow
+from diffviz.views.samplers import work
+from diffviz.views.samplers.column import ColumnView
 from diffviz.views.samplers.comparison import Comparison, Piece
-from diffviz.views.samplers.work import Draw, Drawn, Growing, Judged
+from diffviz.views.view import Guide, View
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import compose
+from trainer.catalogue import PROCESSES, SAMPLERS
+from trainer.requests import Drawing
 
-FIRST_COLUMNS = (("ddim", 10), ("ddim", 40), ("ddpm", 50), ("euler-maruyama", 100))
 SWEEP = (5, 10, 20, 40, 80)
-REFERENCES = (("", 0), ("ddim", 200), ("ddim", 1000), ("heun", 100), ("dpm-solver++", 100))
-MOST_COLUMNS = 16
-PLOTS = {"error": "error (RMS)", "fid": "FID"}
+PLOTS = {choice.id: choice.title for choice in work.PLOTS}
 
 
-class SamplersPanel(Panel):
+class SamplersView(View):
     """Computes what the columns lack, a piece at a time, and keeps every piece once computed."""
 
-    title = "Samplers"
+    kind = work.Samplers
     explanation = (
         "<h3>Samplers side by side</h3>"
         "<p>Every column starts from the same noise x<sub>1</sub> and asks the same model. "
@@ -59,7 +45,9 @@ class SamplersPanel(Panel):
         "dx/dt = f(x, t) − ½ g(t)² ∇log p<sub>t</sub>(x) (Song et al. 2021, eq. 13): with more "
         "steps all of them come to one and the same image, and <b>RMS</b> is how far they still "
         "are from it, pixels in [−1, 1]. Ancestral and SDE samplers add fresh noise at each "
-        "step: they draw other images, so they have no such error.</p>"
+        "step: they draw other images. But noise belongs to an interval of time, so they are "
+        "measured against the same path in eight times the steps. (In bfloat16, rounding alone is "
+        "about 0.01: choose float32 behind More… for less.)</p>"
         "<p><b>NFE</b> counts the network's evaluations an image, the true cost. <b>FID</b> "
         "compares many samples with the training set in the features of a digit classifier "
         "(Heusel et al. 2017); few samples bias it upwards, so it stands beside its <b>floor</b>, "
@@ -68,15 +56,19 @@ class SamplersPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.names: tuple[str, ...] = tuple(SAMPLER_TITLES)
-        self.columns: list[Column] = []
+        self.work = self.latest(self._take, self._ended, self._refuse)
+        self.columns: list[ColumnView] = []
         self.comparison = Comparison()
         self.growing: Growing | None = None
-        self.job: Job | None = None
         self.piece: Piece | None = None
         self.comparing = False
+        self.share = 0.0  # of the piece under way that is done
 
-        controls = self._make_controls()
+        self.form = Form(self.kind, "samplers", session, self, without=("columns",))
+        for name, called in (("reference", "referenceCombo"), ("judged", "judgeCountCombo"),
+                             ("plot", "plottedCombo")):  # fmt: skip
+            self.form[name].setObjectName(called)
+        self.seed, self.reference = self.form["seed"], self.form["reference"]
         self.cards = QHBoxLayout()
         self.cards.setContentsMargins(0, 0, 0, 0)
         self.cards.setSpacing(2)
@@ -93,7 +85,7 @@ class SamplersPanel(Panel):
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(controls)
+        layout.addLayout(self.form.row("model", "count", "seed", "reference", "judged"))
         layout.addLayout(self._make_actions())
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.area)
@@ -110,80 +102,40 @@ class SamplersPanel(Panel):
                 "samplersFormula",
             )
         )
-
-        for sampler, steps in FIRST_COLUMNS:
-            self._add(sampler, steps)
-        for combo in (self.count, self.judge_count, self.reference):
-            combo.currentIndexChanged.connect(self._changed)
-        self.seed.valueChanged.connect(self._changed)
-        self.model.changed.connect(lambda: self.asking.offer(self.model.classes))
-        self.asking.changed.connect(self._changed)
-        self.plotted.currentIndexChanged.connect(self.show_results)
+        for column in work.FIRST:
+            self._add(column)
+        self.form.changed.connect(self._changed)
         self._changed()
 
-    def _make_controls(self) -> QHBoxLayout:
-        self.model = ModelChoice(self.session, "samplers")
-        self.count = QComboBox(objectName="samplersCountCombo")
-        for n in (4, 9, 16, 36, 64):
-            self.count.addItem(f"{n}", n)
-        self.count.setCurrentIndex(2)
-        self.seed = QSpinBox(objectName="samplersSeedSpin", maximum=2**31 - 1)
-        self.seed.setKeyboardTracking(False)
-        self.seed.setFixedWidth(SEED_WIDTH)
-        self.reference = narrow(QComboBox(objectName="referenceCombo"), 9)
-        for sampler, steps in REFERENCES:
-            words = f"{sampler_title(sampler)}, {steps}" if sampler else "none"
-            self.reference.addItem(words, [sampler, steps])
-        self.reference.setCurrentIndex(1)
-        self.judge_count = QComboBox(objectName="judgeCountCombo")
-        for n in (0, 256, 512, 1024):
-            self.judge_count.addItem(f"{n:,} samples" if n else "off", n)
-        controls = QHBoxLayout()
-        for widget, name, tip in (
-            (self.model, "Model", "The trained model that all columns ask"),
-            (self.count, "Images", "How many images each column shows"),
-            (self.seed, "Seed", "The noise that all columns start from: another one, other digits"),
-            (self.reference, "Error to", "The fine solution of the ODE, from the same noise, that "
-             "the deterministic samplers are measured against"),
-            (self.judge_count, "FID", "Draw this many samples a column and measure their distance "
-             "to the training set: it takes a while on a CPU, and fewer samples bias it upwards"),
-        ):  # fmt: skip
-            if not isinstance(widget, ModelChoice):
-                widget.setAccessibleName(name)
-                widget.setToolTip(tip)
-            controls.addWidget(QLabel(name))
-            controls.addWidget(widget)
-        controls.addStretch(1)
-        return controls
+    @property
+    def model(self) -> Any:
+        """The chooser of the model."""
+        return self.form["model"]
 
     def _make_actions(self) -> QHBoxLayout:
         self.add_button = QPushButton("Add column", objectName="addColumnButton")
         self.sweep_button = QPushButton("Add sweep", objectName="sweepButton")
-        self.asking = ClassChoice("samplers")
         self.progress = QProgressBar(objectName="samplersProgress", textVisible=True)
-        self.progress.setRange(0, 1)
-        self.plotted = QComboBox(objectName="plottedCombo")
-        for key, text in PLOTS.items():
-            self.plotted.addItem(text, key)
+        self.progress.setRange(0, 1000)
         self.stop_button = QPushButton("Stop", objectName="stopComparingButton", enabled=False)
         self.compare_button = QPushButton("Compare", objectName="compareButton")
         self.compare_button.setProperty("primary", True)
-        row = QHBoxLayout()
-        row.addWidget(self.asking)
+        row = self.form.row("classes", end=False)
         for widget, name, tip in (
             (self.add_button, "Add column", "Another column: the last sampler with twice the "
              "steps, to be changed as you like"),
             (self.sweep_button, "Add sweep", "Columns of the last sampler with "
              f"{', '.join(map(str, SWEEP))} steps: together they are a line in the plot"),
             (self.progress, "Progress", "What is being computed"),
-            (self.plotted, "Plot", "What the plot below shows over the network evaluations"),
+            (None, "", ""),
             (self.stop_button, "Stop", "Leave the comparison; what is done stays"),
             (self.compare_button, "Compare", "Compute everything that the columns lack"),
         ):  # fmt: skip
+            if widget is None:
+                row.addLayout(self.form.row("plot", end=False))
+                continue
             widget.setAccessibleName(name)
             widget.setToolTip(tip)
-            if name == "Plot":
-                row.addWidget(QLabel("Plot"))
             row.addWidget(widget, 1 if widget is self.progress else 0)
         self.add_button.clicked.connect(self.add_column)
         self.sweep_button.clicked.connect(self.add_sweep)
@@ -191,17 +143,8 @@ class SamplersPanel(Panel):
         self.compare_button.clicked.connect(self.compare)
         return row
 
-    def offer_samplers(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        for column in self.columns:
-            list_samplers(column.sampler, names)
-        for index, (sampler, _) in reversed(list(enumerate(REFERENCES))):
-            if sampler and sampler not in names:
-                self.reference.removeItem(index)
-        self._changed()
-
-    def _add(self, sampler: str, steps: int) -> None:
-        column = Column(self.names, sampler, steps)
+    def _add(self, ask: work.Column) -> None:
+        column = ColumnView(self.session, ask)
         column.changed.connect(self._changed)
         column.removed.connect(partial(self._remove, column))
         column.view.hovered.connect(self._mark)
@@ -210,50 +153,48 @@ class SamplersPanel(Panel):
 
     def add_column(self) -> None:
         """Another column, after the last: its sampler, twice its steps."""
-        last = self.columns[-1]
-        self._add(last.sampler.currentData(), min(1000, 2 * last.steps.value()))
+        last = self.columns[-1].form.ask()
+        self._add(last.with_changes(steps=min(1000, 2 * last.steps)))
         self._changed()
         bar = self.area.horizontalScrollBar()
         QTimer.singleShot(0, self, lambda: bar.setValue(bar.maximum()))
 
     def add_sweep(self) -> None:
         """The last column's sampler at each of SWEEP's step counts that it does not have yet."""
-        sampler = self.columns[-1].sampler.currentData()
-        there = {(c.sampler.currentData(), c.steps.value()) for c in self.columns}
+        last = self.columns[-1].form.ask()
+        there = [column.form.ask() for column in self.columns]
         for steps in SWEEP:
-            if (sampler, steps) not in there and len(self.columns) < MOST_COLUMNS:
-                self._add(sampler, steps)
+            one = last.with_changes(steps=steps)
+            if one not in there and len(self.columns) < work.MOST_COLUMNS:
+                self._add(one)
         self._changed()
 
-    def _take_away(self, column: Column) -> None:
+    def _take_away(self, column: ColumnView) -> None:
         self.columns.remove(column)
         self.cards.removeWidget(column)
         column.hide()
         column.deleteLater()
 
-    def _remove(self, column: Column) -> None:
+    def _remove(self, column: ColumnView) -> None:
         self._take_away(column)
         self._changed()
 
-    def _request(self, sampler: str, steps: int) -> Draw | None:
-        """What draws with this sampler under the shared settings; None without a model."""
-        run, count, seed = self.model.run, self.count.currentData(), self.seed.value()
-        if run is None or not sampler:
-            return None
-        label, guidance = self.asking.label, self.asking.guidance
-        return Draw(run.folder, self.model.file, sampler, steps, count, seed, label, guidance)
+    def ask(self) -> work.Samplers:
+        return self.form.ask(columns=tuple(column.form.ask() for column in self.columns))
 
-    def request(self, column: Column) -> Draw | None:
-        """What that column asks for."""
-        return self._request(column.sampler.currentData(), column.steps.value())
+    def request(self, column: ColumnView) -> Drawing | None:
+        """What that column asks for; None without a model."""
+        return None if self.model.run is None else self.ask().drawing(column.form.ask())
 
-    def _ask(self) -> None:
+    def _tell(self) -> None:
         """Tell the comparison what the controls ask for."""
-        draws = [self.request(column) for column in self.columns]
-        self.comparison.draws = [draw for draw in draws if draw is not None]
-        self.comparison.reference = self._request(*self.reference.currentData())
-        wanted = self.judge_count.currentData()
-        self.comparison.judged_count = wanted if self.model.digits else 0
+        run, ask, comparison = self.model.run, self.ask(), self.comparison
+        comparison.draws = [ask.drawing(column) for column in ask.columns] if run else []
+        comparison.reference = ask.fine() if run else None
+        comparison.judged_count = ask.judged if self.model.digits else 0
+        comparison.most_steps = 1000
+        if run is not None and PROCESSES[run.config.process].chain:
+            comparison.most_steps = run.config.filled("process_parameters")["steps"]
 
     def compare(self) -> None:
         """Compute what is missing; what was refused is tried again."""
@@ -264,21 +205,18 @@ class SamplersPanel(Panel):
     def stop(self) -> None:
         """Leave the comparison; what is computed stays."""
         self.comparing = False
-        if self.job is not None:
-            self.job.stop()
-        self._show_progress()
-
-    def shutdown(self) -> None:
-        self.comparing = False
-        super().shutdown()
+        self.work.drop()
+        self.piece = self.growing = None
+        self.show_results()
 
     def _next(self) -> None:
         """Begin the next piece, unless one is under way."""
-        if self.job is None and self.comparing:
+        if self.piece is None and self.comparing:
             if missing := self.comparison.missing():
                 self.piece = kind, draw = missing[0]
-                make = {"draw": work_samplers.draw, "judge": work_samplers.judge}[kind]
-                self.job = self.begin(partial(make, draw), self._take, self._ended, self._refuse)
+                self.share = 0.0
+                make = {"draw": grow, "judge": work.judge}[kind]
+                self.work.ask(partial(make, draw, self.session.places))
             else:
                 self.comparing = False
                 self.session.message.emit("Compared.")
@@ -290,11 +228,11 @@ class SamplersPanel(Panel):
             match event:
                 case Drawn():
                     self.comparison.drawn[self.piece[1]] = event
-                case Judged():
+                case work.Judged():
                     self.comparison.judged[self.piece[1]] = event
                 case Growing():
                     self.growing = event
-        self._show_progress(getattr(events[-1], "done", None))
+        self.share = getattr(events[-1], "share", 1.0)
         self.show_results()
 
     def _refuse(self, sentence: str) -> None:
@@ -302,20 +240,21 @@ class SamplersPanel(Panel):
         self.comparison.refused[self.piece] = sentence
 
     def _ended(self) -> None:
-        self.job = self.piece = self.growing = None
+        self.piece = self.growing = None
         self._next()
 
     def _changed(self) -> None:
         """A setting changed: leave a piece that nobody asks for any more, begin what is new."""
-        self._ask()
-        if self.job is not None and self.piece not in self.comparison.pieces():
-            self.job.stop()
+        self._tell()
+        if self.piece is not None and self.piece not in self.comparison.pieces():
+            self.work.drop()
+            self.piece = self.growing = None
         self._next()
 
     def show_results(self) -> None:
         """Bring columns, plot and buttons up to date."""
         colours = style.series(self.palette())
-        kinds = list(dict.fromkeys(column.sampler.currentData() for column in self.columns))
+        kinds = list(dict.fromkeys(column.sampler.value() for column in self.columns))
         if self.model.run is None:
             waiting = "Waiting for the models to be listed."
         elif self.comparing:
@@ -324,27 +263,26 @@ class SamplersPanel(Panel):
             waiting = "Press Compare: every column is drawn from the same noise."
         for column in self.columns:
             draw = self.request(column)
-            colour = colours[kinds.index(column.sampler.currentData()) % len(colours)]
+            colour = colours[kinds.index(column.sampler.value()) % len(colours)]
             if self.growing is not None and self.piece == ("draw", draw):
                 column.show_growing(self.growing.images, colour)
             else:
                 column.show_results(self.comparison, draw, colour, waiting)
             column.remove.setEnabled(len(self.columns) > 1)
         self._show_plot(kinds)
-        full = len(self.columns) >= MOST_COLUMNS
+        full = len(self.columns) >= work.MOST_COLUMNS
         self.add_button.setEnabled(not full)
         self.sweep_button.setEnabled(not full)
         self.stop_button.setEnabled(self.comparing)
         self.compare_button.setEnabled(not self.comparing and self.model.run is not None)
-        self.judge_count.setEnabled(self.model.run is None or self.model.digits)
-        if self.job is None:
-            self._show_progress()
+        self.form["judged"].setEnabled(self.model.run is None or self.model.digits)
+        self._show_progress()
 
     def _show_plot(self, kinds: list[str]) -> None:
         """Draw the chosen measure over NFE, a curve a sampler, in its columns' colour."""
-        key, count = self.plotted.currentData(), self.judge_count.currentData()
-        values = {sampler_title(n): p for n, p in self.comparison.values(key).items()}
-        numbers = {sampler_title(name): number for number, name in enumerate(kinds)}
+        key, count = self.form["plot"].value(), self.form["judged"].value()
+        values = {SAMPLERS[n].title: p for n, p in self.comparison.values(key).items()}
+        numbers = {SAMPLERS[name].title: number for number, name in enumerate(kinds)}
         self.plot.set_labels("", PLOTS[key])
         for name in self.plot.names():
             if name not in values:
@@ -359,8 +297,8 @@ class SamplersPanel(Panel):
         self.plot.set_level(f"floor: {count:,} test images", level)
         if key == "error":
             self.plot.set_placeholder(
-                "The error of the deterministic samplers over their cost appears here, once they "
-                "and the reference are drawn. The slope is the solver's order."
+                "The samplers' error over their cost appears here, once they and their references "
+                "are drawn. The slope is the solver's order."
             )
         elif count:
             self.plot.set_placeholder("FID over cost appears here as each column is judged.")
@@ -369,60 +307,31 @@ class SamplersPanel(Panel):
                 "FID over cost appears here: choose a number of samples under FID."
             )
 
-    def _show_progress(self, done: int | None = None) -> None:
-        if self.piece is None or not self.comparing:
-            self.progress.setRange(0, 1)
-            self.progress.setValue(0)
-            self.progress.setFormat("stopping…" if self.job is not None else "")
+    def _show_progress(self) -> None:
+        self.progress.setValue(round(1000 * self.share) if self.piece else 0)
+        if self.piece is None:
+            self.progress.setFormat("")
             return
         kind, draw = self.piece
-        name = f"{sampler_title(draw.sampler)}, {draw.steps} steps"
+        name = f"{SAMPLERS[draw.sampler].title}, {draw.steps} steps"
         words = {"draw": name, "judge": f"FID of {name}"}[kind]
         left = len(self.comparison.missing()) - 1
-        self.progress.setRange(0, draw.work)
-        if done is not None:
-            self.progress.setValue(done)
         self.progress.setFormat(f"{words} · %p %" + (f" · {left} more to do" if left > 0 else ""))
 
     def _mark(self, index: int) -> None:
         for column in self.columns:
             column.view.mark(index)
 
-    def settings(self) -> dict[str, Any]:
-        run = self.model.run
-        return {
-            "model": self.model.model.currentData() if run is None else run.name,
-            "checkpoint": self.model.file,
-            "columns": [[c.sampler.currentData(), c.steps.value()] for c in self.columns],
-            "count": self.count.currentData(),
-            "seed": self.seed.value(),
-            "class": self.asking.label,
-            "guidance": self.asking.guidance,
-            "reference": self.reference.currentData(),
-            "judged": self.judge_count.currentData(),
-            "plot": self.plotted.currentData(),
-        }
-
-    def prepare(self, settings: dict[str, Any]) -> None:
-        if settings.get("model"):
-            self.model.choose(str(settings["model"]), str(settings.get("checkpoint", "")))
-        columns = settings.get("columns")
-        if columns:
-            for column in list(self.columns):
-                self._take_away(column)
-            for sampler, steps in columns[:MOST_COLUMNS]:
-                self._add(str(sampler), int(steps))
-        for combo, key in (
-            (self.count, "count"), (self.reference, "reference"), (self.judge_count, "judged"),
-            (self.plotted, "plot"),
-        ):  # fmt: skip
-            choose(combo, settings.get(key))
-        self.seed.setValue(int(settings.get("seed", 0)))
-        self.asking.prepare(settings)
+    def prepare(self, ask: work.Samplers) -> None:
+        for column in list(self.columns):
+            self._take_away(column)
+        for one in ask.columns:
+            self._add(one)
+        self.form.restore(ask)
         self._changed()
 
-    def restore(self, settings: dict[str, Any]) -> None:
-        self.prepare(settings)
+    def restore(self, ask: work.Samplers) -> None:
+        self.prepare(ask)
         self.compare()
 
     def grid(self) -> np.ndarray | None:
@@ -433,7 +342,14 @@ class SamplersPanel(Panel):
 
     def curves(self) -> dict[str, np.ndarray]:
         return {
-            f"{sampler_title(name)}, {PLOTS[key]} over NFE": np.array(points, float)
+            f"{SAMPLERS[name].title}, {PLOTS[key]} over NFE": np.array(points, float)
             for key in PLOTS
             for name, points in self.comparison.values(key).items()
         }
+
+    def visit(self, guide: Guide) -> None:
+        self.form.set_values({"count": 4})
+        for column, steps in zip(self.columns, (5, 10, 10, 20), strict=True):
+            column.steps.setValue(steps)
+        self.compare_button.click()
+        guide.wait(lambda: not self.comparing, "the samplers were compared")

@@ -1,91 +1,158 @@
-"""Drawing and judging samples on workers: one sampler, one step count, one seed at a time."""
+"""What the samplers view asks for, and how samples are judged on workers."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from diffviz.work import ANY_CLASS, asked, pictures
+from trainer.ask import Ask, Choice, setting
+from trainer.catalogue import SAMPLERS, SPACINGS
+from trainer.config import MOST_SEED
 from trainer.problems import Problem
+from trainer.requests import Drawing, OfClasses, classes_of_version_1
 
 if TYPE_CHECKING:
-    from trainer.denoiser import Denoiser
     from trainer.metrics import Moments
     from trainer.metrics.features import Features
-    from trainer.runs import Run
-    from trainer.samplers import Frame
 
-BATCH = 16  # images drawn together: few, so that the first are soon there
-JUDGED_BATCH = 64
 DIGIT_SHAPE = (1, 28, 28)
-FRESH_NOISE = 2**31  # past every seed that can be asked for: x_T's noise must not come again
+REFERENCES = (
+    Choice("", "none"),
+    Choice("ddim 200", "DDIM, 200"),
+    Choice("ddim 1000", "DDIM, 1000"),
+    Choice("heun 100", "Heun, 100"),
+    Choice("dpm-solver++ 100", "DPM-Solver++, 100"),
+)
+PLOTS = (Choice("error", "error (RMS)"), Choice("fid", "FID"))
+MOST_COLUMNS = 16
+
+
+# fmt: off - a setting a paragraph
+@dataclass(frozen=True)
+class Column(Ask):
+    """One column: a sampler and its steps."""
+
+    sampler: str = setting(
+        "ddim",
+        "Sampler",
+        "How the model's answers become steps from noise to image",
+        choices=SAMPLERS,
+    )
+    steps: int = setting(
+        10,
+        "Steps",
+        "Updates from noise to image: fewer are quicker and coarser",
+        least=1,
+        most=100_000,
+    )
+    spacing: str = setting(
+        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
+    )
+    options: dict[str, Any] = setting(
+        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
+    )
+
+
+FIRST = (Column("ddim", 10), Column("ddim", 40), Column("ddpm", 50), Column("euler-maruyama", 100))
 
 
 @dataclass(frozen=True)
-class Draw:
-    """`count` images from one model by one sampler. Equal requests give equal images.
+class Samplers(OfClasses):
+    """A comparison: columns that share model, noise and number of images."""
 
-    `checkpoint` is a file's name in the run's checkpoints, "" the newest. Image i starts from the
-    same noise whatever `count`, the sampler and its steps. `label` is a class, ANY_CLASS, or
-    EACH_CLASS for all classes in turn; `guidance` its scale.
-    """
+    version: ClassVar[int] = 2
+    model: str = setting("modern-sde", "Model", "The trained model that all columns ask")
+    count: int = setting(
+        16,
+        "Images",
+        "How many images each column shows",
+        least=1,
+        most=1024,
+        suggested=(4, 9, 16, 36, 64),
+    )
+    seed: int = setting(
+        0,
+        "Seed",
+        "The noise that all columns start from: another one, other digits",
+        least=0,
+        most=MOST_SEED,
+    )
+    reference: str = setting(
+        "ddim 200",
+        "Error to",
+        "The fine solution of the ODE, from the same "
+        "noise, that samplers without noise are measured against; those with "
+        "noise against themselves at many more steps",
+        choices=REFERENCES,
+    )
+    judged: int = setting(
+        0,
+        "FID",
+        "Draw this many samples a column and measure their distance to "
+        "the training set: it takes a while on a CPU, and fewer samples bias it "
+        "upwards; 0: none",
+        least=0,
+        most=10_000,
+        suggested=(0, 256, 512, 1024),
+    )
+    plot: str = setting(
+        "error", "Plot", "What the plot below shows over the network evaluations", choices=PLOTS
+    )
+    columns: tuple[Column, ...] = setting(FIRST, "Columns", "The samplers side by side")
 
-    folder: Path
-    checkpoint: str
-    sampler: str
-    steps: int
-    count: int
-    seed: int
-    label: int = ANY_CLASS
-    guidance: float = 1.0
+    def drawing(self, column: Column, **changes: Any) -> Drawing:
+        """What that column draws."""
+        shared = ("model", "checkpoint", "classes", "guidance", "precision", "count", "seed")
+        own = ("sampler", "steps", "spacing", "options")
+        return Drawing(
+            **{
+                **{name: getattr(self, name) for name in shared},
+                **{name: getattr(column, name) for name in own},
+                **changes,
+            }
+        )
 
-    @property
-    def work(self) -> int:
-        """How much there is to do, in updates of one image."""
-        return self.steps * self.count
+    def fine(self) -> Drawing | None:
+        """The reference's drawing; None where no error is wanted."""
+        if not self.reference:
+            return None
+        sampler, steps = self.reference.split()
+        return self.drawing(Column(sampler, int(steps)))
+
+    def check(self) -> None:
+        super().check()
+        if not 1 <= len(self.columns) <= MOST_COLUMNS:
+            raise Problem(f"A comparison has 1 to {MOST_COLUMNS} columns.")
+
+    @classmethod
+    def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
+        if version > 1:
+            return values
+        found = classes_of_version_1(values)
+        sampler, steps = found.pop("reference", ["ddim", 200])
+        found["reference"] = f"{sampler} {steps}" if sampler else ""
+        pairs = found.pop("columns", [])
+        if pairs:
+            found["columns"] = [{"sampler": s, "steps": n} for s, n in pairs[:MOST_COLUMNS]]
+        return found
 
 
-@dataclass(frozen=True)
-class Growing:
-    """The images so far: `finished` ones, then the model's present guesses of a batch under way.
-
-    uint8 (n, H, W) or (n, H, W, 3); `done` is the part of the request's `work`.
-    """
-
-    images: np.ndarray = field(repr=False)
-    finished: int
-    done: int
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """All images of a request: as pictures, and `final`, the floats (N, C, H, W) they round.
-
-    `nfe` network evaluations an image, `seconds` spent sampling; `random`: the sampler drew fresh
-    noise on its way, so that x_T alone does not decide the image.
-    """
-
-    images: np.ndarray = field(repr=False)
-    final: np.ndarray = field(repr=False)
-    nfe: int
-    seconds: float
-    random: bool
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Judging:
-    """The part of the request's `work` that is done."""
+    """The share of the drawing that is done, 0…1."""
 
-    done: int
+    share: float
 
 
 @dataclass(frozen=True)
 class Judged:
-    """FID of a request's images to the training set, and `floor`, that of as many test images."""
+    """FID of an ask's images to the training set, and `floor`, that of as many test images."""
 
     fid: float
     floor: float
@@ -97,124 +164,35 @@ def rms(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.square(a.astype(np.float64) - b).mean()))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A frame of the batch that begins at image `first`; `last` of its trajectory or not."""
-
-    first: int
-    frame: "Frame"
-    last: bool
-    random: bool
-    seconds: float
-
-
-class Weights(Protocol):
-    """What names a model: its run's folder, and a checkpoint's file name ("" the newest)."""
-
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def checkpoint(self) -> str: ...
-
-
-def open_model(request: Weights) -> "tuple[Run, Denoiser]":
-    """The run that a request names, and the weights it asks for."""
-    from trainer.devices import best_device
-    from trainer.runs import Run
-
-    run = Run.open(request.folder)
-    checkpoint = None
-    if request.checkpoint:
-        checkpoint = run.folder / "checkpoints" / request.checkpoint
-        if not checkpoint.is_file():
-            raise Problem(
-                f"{run.folder.name} no longer keeps its checkpoint {checkpoint.stem}. "
-                "Choose another one."
-            )
-    return run, run.model(checkpoint, device=best_device())
-
-
-def _frames(request: Draw, batch: int) -> Iterator[_Place]:
-    """Every frame of every batch. The same request and batch give the same bits."""
-    import torch
-
-    from trainer.samplers import sample
-
-    run, model = open_model(request)
-    shape, device = run.image_shape(), next(model.parameters()).device
-    noise = torch.Generator().manual_seed(request.seed)
-    fresh = torch.Generator().manual_seed(request.seed + FRESH_NOISE)
-    for first in range(0, request.count, batch):
-        n = min(batch, request.count - first)
-        # Whole batches are drawn, so that fewer images are the first of more.
-        x = torch.randn((batch, *shape), generator=noise)[:n].to(device)
-        answers = asked(model, request.label, request.guidance, first, n)
-        process, before, spent = model.process, fresh.get_state(), 0.0
-        frames = sample(
-            answers, process, process.prior_std * x, request.sampler, request.steps, fresh
-        )
-        while True:
-            began = time.perf_counter()
-            frame = next(frames, None)
-            spent += time.perf_counter() - began
-            if frame is None:
-                break
-            last = frame.index == request.steps
-            random = last and not torch.equal(before, fresh.get_state())
-            yield _Place(first, frame, last, random, spent)
-
-
-def draw(request: Draw) -> Iterator[Growing | Drawn]:
-    """Draw a request's images in batches, with the guesses along the way."""
-    done: list[np.ndarray] = []
-    finals: list[np.ndarray] = []
-    nfe, seconds, random = 0, 0.0, False
-    for place in _frames(request, BATCH):
-        frame = place.frame
-        now = pictures(frame.x if place.last else frame.x0)
-        progress = place.first * request.steps + len(now) * frame.index
-        if place.last:
-            done.append(now)
-            finals.append(frame.x.float().cpu().numpy())
-            nfe, random = frame.nfe, random or place.random
-            seconds += place.seconds
-            yield Growing(np.concatenate(done), place.first + len(now), progress)
-        else:
-            yield Growing(np.concatenate([*done, now]), place.first, progress)
-    yield Drawn(np.concatenate(done), np.concatenate(finals), nfe, seconds, random)
-
-
 @lru_cache(maxsize=2)
 def _standard(dataset: str) -> "tuple[Features, Moments, np.ndarray]":
-    """The digit features, the training set's moments in them, and test images for the floor."""
+    """The digit features, the training set's moments in them, and the test images."""
     from trainer.data import load
     from trainer.metrics import training_moments
     from trainer.metrics.features import feature_set
 
     data, chosen = load(dataset), feature_set("digits")
-    return chosen, training_moments(data.train, chosen), data.test[:1024].copy()
+    return chosen, training_moments(data.train, chosen), data.test
 
 
-def judge(request: Draw) -> Iterator[Judging | Judged]:
-    """Draw a request's images only to measure their FID in digit features."""
-    from trainer.images import to_bytes
-    from trainer.metrics import frechet_distance, moments
-    from trainer.runs import Run
+def judge(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Judging | Judged]:
+    """Draw an ask's images only to measure their FID in digit features."""
+    from trainer.drawing import draw, open_model
+    from trainer.metrics import frechet_distance, moments, spread_out
 
-    run = Run.open(request.folder)
-    if run.image_shape() != DIGIT_SHAPE:
+    opened = open_model(ask, places)
+    if opened.shape != DIGIT_SHAPE:
         raise Problem("FID is measured in digit features here, of 28 x 28 grey images only.")
-    images = []
-    for place in _frames(request, JUDGED_BATCH):
-        if place.last:
-            images.append(to_bytes(place.frame.x).cpu().numpy())
-        n = len(place.frame.x)
-        yield Judging(place.first * request.steps + n * place.frame.index)
-    chosen, training, test = _standard(run.config.dataset)
-    if len(test) < request.count:
+    chosen, training, test = _standard(opened.run.config.dataset)
+    if len(test) < ask.count:
         raise Problem(f"There are only {len(test)} test images to compare with: take fewer.")
+    images = []
+    for stage in draw(ask, opened):
+        if stage.last:
+            images.append(stage.images())
+        yield Judging((stage.first + stage.count * stage.frame.index / ask.steps) / ask.count)
     fid, floor = (
         frechet_distance(moments(chosen(group)), training)
-        for group in (np.concatenate(images), test[: request.count])
+        for group in (np.concatenate(images), spread_out(test, ask.count))
     )
     yield Judged(fid, floor, chosen.name)
