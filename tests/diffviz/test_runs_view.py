@@ -1,4 +1,4 @@
-"""The runs panel: curves equal the metrics files, checkpoints draw, folders are kept tidy."""
+"""The runs view: curves equal the metrics files, checkpoints draw, folders are kept tidy."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QInputDialog, QMessageBox
 
-from diffviz.views.runs import work as work_runs
+from diffviz.views.runs import work
 from diffviz.views.runs.work import SMOOTHING, averaged, spread
 from trainer import figures
 from trainer.problems import Problem
@@ -25,7 +25,7 @@ def runs(qtbot, window, small_models):
     lines = [{"step": k, "epoch": 1, "loss": 1 / k} for k in range(1, 31)]
     lines += [{"step": 30, "epoch": 1, "bpd": 2.5}]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    panel = window.panel_named("Runs")
+    panel = window.views["runs"]
     window.stage.setCurrentWidget(panel)
     qtbot.waitUntil(lambda: any(r.name == "mine" for r in window.session.runs), timeout=10_000)
     return panel, folder
@@ -77,7 +77,7 @@ def test_rename_and_delete(qtbot, runs, monkeypatch):
 
 
 def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
-    training, panel = window.training, window.panel_named("Runs")
+    training, panel = window.training, window.views["runs"]
     training.epochs.setValue(20)
     qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: training.loss.points()[0].size >= 3, timeout=30_000)
@@ -119,9 +119,9 @@ def test_shipped_runs_cannot_be_deleted(runs):
 
 def test_bad_names_and_foreign_folders_are_refused(tmp_path):
     with pytest.raises(Problem, match="cannot be a run's name"):
-        list(work_runs.rename(tmp_path / "a", "../b"))
+        list(work.rename(tmp_path / "a", "../b"))
     with pytest.raises(Problem, match="not a run folder"):
-        list(work_runs.delete(tmp_path))
+        list(work.delete(tmp_path))
     assert tmp_path.exists()
 
 
@@ -155,3 +155,12 @@ def test_the_menu_makes_the_reports_page(qtbot, window, monkeypatch):
     page = window.session.home / "report" / "index.html"
     assert opened[0].toLocalFile() == str(page)
     assert "Figure 11." in page.read_text()
+
+
+def test_what_is_ticked_is_kept_and_what_version_1_stored_is_read(qtbot, runs):
+    panel, folder = runs
+    panel.prepare(work.Runs.from_dict({"ticked": ["mine"]}))
+    assert panel.ticked == {folder}
+    assert panel.ask().ticked == ("mine",)
+    panel.prepare(work.Runs(("mine",), "bpd", True))
+    assert (panel.ask().measure, panel.ask().log) == ("bpd", True)

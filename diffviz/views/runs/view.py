@@ -1,6 +1,5 @@
-"""The runs panel: past and present trainings side by side, their curves and their checkpoints."""
+"""The runs view: past and present trainings side by side, their curves and their checkpoints."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,8 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QHeaderView,
     QInputDialog,
     QLabel,
     QMenu,
@@ -22,22 +17,20 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSplitter,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from diffviz.views.runs import work as work_runs
-from diffviz.jobs import Job
-from diffviz.views import Panel
+from diffviz.controls.form import Form
 from diffviz.shell.session import Session, row_of
+from diffviz.views.runs import work
+from diffviz.views.runs.table import RunsTable
+from diffviz.views.view import Guide, View
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 
-COLUMNS = ("Run", "Epochs", "Loss", "Bits/dim", "FID", "Kept")
-MEASURES = {"loss": ("Loss", "loss"), "bpd": ("Bits/dim, held-out (bound)", "bits/dim")}
+UNITS = {"loss": "loss", "bpd": "bits/dim"}
 MEASURABLE = {
     "FID of 256 samples": ("fid", 256),
     "FID of 1,024 samples": ("fid", 1024),
@@ -48,10 +41,10 @@ STAGES = 3
 STAGE_IMAGES = 16
 
 
-class RunsPanel(Panel):
+class RunsView(View):
     """Lists runs; the ticked ones' curves lie over each other and are followed live."""
 
-    title = "Runs"
+    kind = work.Runs
     explanation = (
         "<h3>Trainings side by side</h3>"
         "<p>The <b>loss</b> is the mean squared error of what the network predicts, "
@@ -64,31 +57,25 @@ class RunsPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.following: Job | None = None
-        self.drawing: Job | None = None
-        self.measuring: Job | None = None
+        self.following = self.latest(self._take)
+        self.drawing = self.latest(self._show_stages)
+        self.measuring = self.latest(self._show_share, self._measured)
+        self.carding = self.latest(lambda texts: self.card.setPlainText(texts[-1]))
+        self.tidying = self.latest(lambda _: None, session.refresh_runs)
         self.curves_of: dict[Path, dict[str, np.ndarray]] = {}
         self.by_time: dict[Path, np.ndarray] = {}
         self.steps_of: dict[Path, tuple[int, ...]] = {}
         self.ticked: set[Path] = set()
+        self.stages: tuple[int, ...] = ()  # the steps of the checkpoints that draw
         self.wanted: set[str] = set()  # names of runs to tick once they are listed
         self._refresh = QTimer(self, interval=3000)
         self._refresh.timeout.connect(session.refresh_runs)
 
-        self.table = QTableWidget(0, len(COLUMNS), objectName="runsTable")
-        self.table.setAccessibleName("Runs")
-        self.table.setHorizontalHeaderLabels(COLUMNS)
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setAlternatingRowColors(True)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.measure = QComboBox(objectName="measureCombo")
-        for key, (text, _) in MEASURES.items():
-            self.measure.addItem(text, key)
-        self.log = QCheckBox("Log scale", objectName="runsLogCheck")
+        self.table = RunsTable()
+        self.form = Form(self.kind, "runs", session, self, without=("ticked",))
+        self.measure, self.log = self.form["measure"], self.form["log"]
+        self.measure.setObjectName("measureCombo")
+        self.log.setText("Log scale")
         self.plot = CurvesPlot(
             "Loss", "loss", "step", "runsPlot", "Tick runs in the list to see their curves."
         )
@@ -99,7 +86,6 @@ class RunsPanel(Panel):
         self.card = QPlainTextEdit(objectName="cardText", readOnly=True)
         self.card.setAccessibleName("The selected run's card")
         self.card.setPlaceholderText("Select a run to read its card.")
-        self.carding: Job | None = None
         self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
         self.stage_views = [
             Mosaic("What a checkpoint draws appears here: select a run, press Draw stages.")
@@ -111,10 +97,9 @@ class RunsPanel(Panel):
             view.setAccessibleName(f"Stage {k + 1}")
             words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._build()
-        self.table.itemChanged.connect(self._tick)
+        self.table.ticked.connect(self._tick)
         self.table.itemSelectionChanged.connect(self._select)
-        self.measure.currentIndexChanged.connect(self._replot)
-        self.log.toggled.connect(lambda on: self.plot.set_log(False, on))
+        self.form.changed.connect(self._replot)
         self.plot.markClicked.connect(self.draw_checkpoint)
         session.runsChanged.connect(self._list)
         self._list()
@@ -187,10 +172,7 @@ class RunsPanel(Panel):
 
     def selected(self) -> Path | None:
         """The folder of the run that is selected in the list."""
-        rows = self.table.selectionModel().selectedRows()
-        if not rows:
-            return None
-        return self.table.item(rows[0].row(), 0).data(Qt.ItemDataRole.UserRole)
+        return self.table.selected()
 
     def showEvent(self, event) -> None:
         super().showEvent(event)
@@ -203,43 +185,10 @@ class RunsPanel(Panel):
         self._refresh.stop()
 
     def _list(self) -> None:
-        chosen = self.selected()
         wanted = {run.folder for run in self.session.runs if run.name in self.wanted}
         self.wanted -= {folder.name for folder in wanted}
         self.ticked |= wanted
-        self.table.blockSignals(True)
-        self.table.setRowCount(len(self.session.runs))
-        for r, run in enumerate(self.session.runs):
-            texts = (
-                run.name + (" (shipped)" if run.shipped else ""),
-                f"{run.epoch} of {run.config.epochs}",
-                "" if run.loss is None else f"{run.loss:.4f}",
-                "" if run.bits_per_dim is None else f"{run.bits_per_dim:.3f}",
-                "" if run.fid is None else f"{run.fid:.2f}",
-                f"{len(run.checkpoints)}",
-            )
-            tips = {
-                1: f"{run.step:,} optimiser steps",
-                4: f"Of {run.fid_samples:,} samples" if run.fid is not None else
-                "Not measured: python -m trainer figures --runs does",
-                5: "Checkpoints that are kept",
-            }  # fmt: skip
-            for c, text in enumerate(texts):
-                item = QTableWidgetItem(text)
-                if c == 0:
-                    item.setData(Qt.ItemDataRole.UserRole, run.folder)
-                    on = run.folder in self.ticked
-                    item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
-                    item.setToolTip(f"Preset {run.config.preset}, in {run.folder}")
-                else:
-                    item.setToolTip(tips.get(c, ""))
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    )
-                self.table.setItem(r, c, item)
-            if run.folder == chosen:
-                self.table.selectRow(r)
-        self.table.blockSignals(False)
+        self.table.show_runs(self.session.runs, self.ticked)
         there = {run.folder for run in self.session.runs}
         if wanted or self.ticked - there:
             self.ticked &= there
@@ -247,31 +196,21 @@ class RunsPanel(Panel):
             self._replot()
         self._select()
 
-    def _tick(self, item: QTableWidgetItem) -> None:
-        folder = item.data(Qt.ItemDataRole.UserRole)
-        if folder is None:
-            return
-        on = item.checkState() == Qt.CheckState.Checked
+    def _tick(self, folder: Path, on: bool) -> None:
         (self.ticked.add if on else self.ticked.discard)(folder)
         self._follow()
         self._replot()
 
     def tick(self, folder: Path, on: bool = True) -> None:
         """Lay that run's curves over the others, or take them away."""
-        for r in range(self.table.rowCount()):
-            item = self.table.item(r, 0)
-            if item.data(Qt.ItemDataRole.UserRole) == folder:
-                item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        self.table.tick(folder, on)
 
     def _follow(self) -> None:
         """Read the ticked runs from now on, and no others."""
-        self.drop(self.following)
+        self.following.drop()
         self.curves_of, self.by_time = {}, {}
-        if not self.ticked:
-            self.following = None
-            return
-        folders = tuple(sorted(self.ticked))
-        self.following = self.begin(partial(work_runs.follow, folders), self._take)
+        if self.ticked:
+            self.following.ask(partial(work.follow, tuple(sorted(self.ticked))))
 
     def _take(self, events: list[Any]) -> None:
         grown = [event for event in events if event is not None]
@@ -289,8 +228,9 @@ class RunsPanel(Panel):
             self._replot()
 
     def _replot(self) -> None:
-        key = self.measure.currentData()
-        self.plot.set_labels(*MEASURES[key])
+        key = self.measure.value()
+        self.plot.set_labels(self.measure.currentText(), UNITS[key])
+        self.plot.set_log(False, self.log.value())
         shown = [folder for folder in sorted(self.ticked) if folder in self.curves_of]
         for plot, folders in ((self.plot, shown), (self.time_plot, sorted(self.by_time))):
             for name in plot.names():
@@ -299,7 +239,7 @@ class RunsPanel(Panel):
         for folder in shown:
             held = self.curves_of[folder]
             if key == "loss":
-                xs, ys = work_runs.averaged(held["steps"], held["losses"])
+                xs, ys = work.averaged(held["steps"], held["losses"])
             else:
                 xs, ys = held["bound_steps"], held["bounds"]
             self.plot.set_curve(folder.name, xs, ys)
@@ -321,35 +261,31 @@ class RunsPanel(Panel):
         checkpoints = 0 if run is None else len(run.checkpoints)
         if self.carded != (folder, checkpoints):
             self.carded = folder, checkpoints
-            self.drop(self.carding)
+            self.carding.drop()
             self.card.clear()
             if folder is not None and checkpoints:
-                make = partial(work_runs.card_of, folder)
-                self.carding = self.begin(make, lambda texts: self.card.setPlainText(texts[-1]))
+                self.carding.ask(partial(work.card_of, folder))
 
     def measure_run(self, kind: str, count: int) -> None:
         """Measure the selected run on a worker; a measuring under way is given up for it."""
         folder = self.selected()
         if folder is None:
             return
-        self.drop(self.measuring)
         self.measured.setValue(0)
-        self.measuring = self.begin(
-            partial(work_runs.measure, folder, kind, count),
-            lambda shares: self.measured.setValue(round(100 * shares[-1])),
-            self._measured,
-        )
+        self.measuring.ask(partial(work.measure, folder, kind, count))
         self._show_measuring(True)
 
+    def _show_share(self, shares: list[float]) -> None:
+        self.measured.setValue(round(100 * shares[-1]))
+
     def stop_measuring(self) -> None:
-        self.drop(self.measuring)
+        self.measuring.stop()
 
     def _measured(self) -> None:
-        if self.measuring not in self.jobs:  # else another has taken its place
-            self._show_measuring(False)
-            self.carded = (None, 0)  # the card says more now
-            self._select()
-            self.session.refresh_runs()
+        self._show_measuring(False)
+        self.carded = (None, 0)  # the card says more now
+        self._select()
+        self.session.refresh_runs()
 
     def _show_measuring(self, busy: bool) -> None:
         self.measured.setVisible(busy)
@@ -360,9 +296,7 @@ class RunsPanel(Panel):
         folder = self.selected()
         run = next((run for run in self.session.runs if run.folder == folder), None)
         if run is not None:
-            self._draw(
-                run.folder, work_runs.spread(tuple(int(p.stem) for p in run.checkpoints), STAGES)
-            )
+            self._draw(run.folder, work.spread(tuple(int(p.stem) for p in run.checkpoints), STAGES))
 
     def draw_checkpoint(self, name: str, step: float) -> None:
         """Draw from the checkpoint whose mark was clicked."""
@@ -371,19 +305,18 @@ class RunsPanel(Panel):
             self._draw(folder, (round(step),))
 
     def _draw(self, folder: Path, steps: tuple[int, ...]) -> None:
-        self.drop(self.drawing)
         for view, words in zip(self.stage_views, self.stage_titles, strict=True):
             view.show_images(None)
             words.clear()
         for k, step in enumerate(steps):
             self.stage_titles[k].setText(f"{folder.name}, step {step:,}: drawing…")
-        make = partial(work_runs.stages, folder, steps, STAGE_IMAGES, 0)
-        self.drawing = self.begin(make, partial(self._show_stages, steps))
+        self.stages = steps
+        self.drawing.ask(partial(work.stages, folder, steps, STAGE_IMAGES, 0))
 
-    def _show_stages(self, steps: tuple[int, ...], events: list[Any]) -> None:
+    def _show_stages(self, events: list[work.Stage | None]) -> None:
         for stage in events:
             if stage is not None:
-                k = steps.index(stage.step)
+                k = self.stages.index(stage.step)
                 self.stage_views[k].show_images(stage.images)
                 self.stage_titles[k].setText(f"{stage.folder.name}, step {stage.step:,}")
 
@@ -407,7 +340,7 @@ class RunsPanel(Panel):
             return
         name, yes = QInputDialog.getText(self, "Rename run", "New name:", text=folder.name)
         if yes and name != folder.name:
-            self._tidy(partial(work_runs.rename, folder, name))
+            self.tidying.ask(partial(work.rename, folder, name))
 
     def delete(self) -> None:
         folder = self.selected()
@@ -417,10 +350,7 @@ class RunsPanel(Panel):
             self, "Delete run", f"Delete {folder.name} with all its checkpoints for good?"
         )
         if answer == QMessageBox.StandardButton.Yes:
-            self._tidy(partial(work_runs.delete, folder))
-
-    def _tidy(self, make: Callable[[], Iterator[Path]]) -> None:
-        self.begin(make, lambda _: None, self.session.refresh_runs)
+            self.tidying.ask(partial(work.delete, folder))
 
     def curves(self) -> dict[str, np.ndarray]:
         return {name: np.column_stack(self.plot.points(name)) for name in self.plot.names()}
@@ -429,13 +359,25 @@ class RunsPanel(Panel):
         shown = [view.images for view in self.stage_views if view.images is not None]
         return np.concatenate(shown) if shown else None
 
-    def settings(self) -> dict[str, Any]:
-        return {"ticked": sorted(folder.name for folder in self.ticked)}
+    def ask(self) -> work.Runs:
+        names = {folder.name for folder in self.ticked} | self.wanted
+        return self.form.ask(ticked=tuple(sorted(names)))
 
-    def prepare(self, settings: dict[str, Any]) -> None:
-        self.wanted = {str(name) for name in settings.get("ticked", [])}
+    def prepare(self, ask: work.Runs) -> None:
+        self.wanted = set(ask.ticked)
+        self.form.restore(ask)
         self._list()
 
     def shutdown(self) -> None:
         self._refresh.stop()
         super().shutdown()
+
+    def visit(self, guide: Guide) -> None:
+        """Look at the newest run of one's own: its curve, its card, what it draws."""
+        guide.wait(lambda: any(not run.shipped for run in self.session.runs), "a run was listed")
+        row = next(r for r, run in enumerate(self.session.runs) if not run.shipped)
+        self.tick(self.session.runs[row].folder)
+        self.table.selectRow(row)
+        guide.wait(lambda: bool(self.plot.names()), "the run's curve was drawn")
+        self.buttons["draw"].click()
+        guide.wait(lambda: self.stage_views[0].images is not None, "the checkpoint was drawn from")

@@ -1,4 +1,4 @@
-"""Work of the runs panel: following run folders, drawing from their checkpoints, tidying up."""
+"""What the runs view asks for, and its work: following runs, drawing from them, tidying up."""
 
 import json
 import shutil
@@ -9,11 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.ask import Ask, Choice, setting
 from trainer.problems import Problem, file_problems
+from trainer.requests import Drawing
 
+MEASURES = (Choice("loss", "Loss"), Choice("bpd", "Bits/dim, held-out (bound)"))
 POLL_SECONDS = 0.4
 CHUNK_LINES = 4000
 SMOOTHING = 50  # steps that the overlaid loss averages over
+
+
+@dataclass(frozen=True)
+class Runs(Ask):
+    """Whose curves lie over each other."""
+
+    ticked: tuple[str, ...] = setting((), "Ticked", "The runs whose curves are shown")
+    measure: str = setting("loss", "Measure", "What the curves show", choices=MEASURES)
+    log: bool = setting(False, "Log scale", "A logarithmic axis")
 
 
 def averaged(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,30 +154,21 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
 
     None comes after each sampling step, so that stopping never waits for long.
     """
-    import torch
-
     from diffviz.views.pictures import pictures
-    from trainer.devices import best_device, precision_of
+    from trainer.drawing import draw, open_model
     from trainer.runs import Run
-    from trainer.samplers import sample
 
-    run = Run.open(folder)
-    device = best_device()
+    config = Run.open(folder).config
     for step in steps:
-        model = run.model(
-            folder / "checkpoints" / f"{step:08d}.safetensors", device, precision_of("auto", device)
-        )
-        process = model.process
-        generator = torch.Generator().manual_seed(seed)
-        noise = process.prior_std * torch.randn((count, *run.image_shape()), generator=generator)
-        config = run.config
-        frames = sample(
-            model, process, noise.to(device), config.preview_sampler, config.preview_steps,
-            torch.Generator().manual_seed(seed),
+        ask = Drawing(
+            str(folder), f"{step:08d}.safetensors", sampler=config.preview_sampler,
+            steps=config.preview_steps, count=count, seed=seed, batch=count,
         )  # fmt: skip
-        for frame in frames:
-            last = frame
+        last = None
+        for stage in draw(ask, open_model(ask)):
+            last = stage.frame
             yield None
+        assert last is not None
         yield Stage(folder, step, pictures(last.x))
 
 
