@@ -268,12 +268,13 @@ class OptionsField(QWidget):
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.options: tuple[Setting, ...] = ()
+        self._given: set[str] = set()  # named when they were set, though at their defaults
 
     def offer(self, options: tuple[Setting, ...]) -> None:
         """Show these options, at their defaults."""
         if options == self.options:
             return
-        self.options = options
+        self.options, self._given = options, set[str]()
         while self.form.rowCount():
             self.form.removeRow(0)
         self.fields = {one.name: make_field(one, self.prefix) for one in options}
@@ -284,11 +285,16 @@ class OptionsField(QWidget):
             self.form.addRow(QLabel("none"))
 
     def value(self) -> dict[str, Any]:
-        """Only what differs from its default, so that equal asks are equal."""
-        given = {one.name: self.fields[one.name].value() for one in self.options}
-        return {o.name: given[o.name] for o in self.options if given[o.name] != o.default}
+        """What differs from its default, and what was named: what is set comes back equal."""
+        held = {one.name: self.fields[one.name].value() for one in self.options}
+        return {
+            one.name: held[one.name]
+            for one in self.options
+            if held[one.name] != one.default or one.name in self._given
+        }
 
     def set_value(self, value: dict[str, Any]) -> None:
+        self._given = set(value)
         for one in self.options:
             self.fields[one.name].set_value(value.get(one.name, one.default))
 

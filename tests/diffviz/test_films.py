@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from diffviz import work
+from diffviz.views.trajectories import work
 from diffviz.views.trajectories.films import Films
-from diffviz.work import Moment
+from diffviz.views.trajectories.work import Moment, Row, Trajectories
+from trainer.drawing import drawn_images
 
 
 def moment(row, index, last, level):
@@ -55,13 +56,37 @@ def test_a_film_that_grows(films):
 
 
 def test_all_four_views_begin_together_at_the_noisy_end(small_models):
-    rows = tuple(
-        work.RowRequest(row, small_models / name, "ddim", 3)
-        for row, name in (("ddpm", "modern"), ("sde", "modern-sde"))
-    )
-    *moments, done = work.trajectories(work.Request(rows, 1, 0))
-    views = {(row.row, way) for row in rows for way in ("forward", "reverse")}
+    ask = Trajectories(
+        ddpm=Row("modern", sampler="ddim", steps=3), sde=Row("modern-sde", sampler="ddim", steps=3),
+        count=1,
+    )  # fmt: skip
+    *moments, done = work.trajectories(ask, (small_models,))
+    views = {(row, way) for row in ask.rows for way in ("forward", "reverse")}
     assert {(m.row, m.direction) for m in moments[:4]} == views
     for view in views:
         assert [m.index for m in moments if (m.row, m.direction) == view] == [0, 1, 2, 3]
-    assert done == work.Done({"ddpm": 3, "sde": 3})
+    assert done.nfe == {"ddpm": 3, "sde": 3}
+
+
+@pytest.mark.parametrize("start", [1.0, 0.4])
+def test_a_row_draws_what_a_script_draws(small_models, precision, start):
+    row = Row("modern-sde", sampler="euler-maruyama", steps=4, precision=precision)
+    ask = Trajectories(ddpm=row, sde=row, count=3, seed=5, start=start)
+    *moments, _ = work.trajectories(ask, (small_models,))
+    last = next(m for m in reversed(moments) if (m.row, m.direction) == ("sde", "reverse"))
+    drawing = ask.drawing("sde").with_changes(model=str(small_models / "modern-sde"))
+    assert np.array_equal(last.pictures["state"], drawn_images(drawing)[:, 0])
+
+
+def test_a_sheet_shows_forward_beside_reverse(small_models):
+    row = Row("modern", sampler="ddim", steps=2)
+    ask = Trajectories(ddpm=row, sde=row, count=1)
+    films = Films(("ddpm", "sde"))
+    for event in work.trajectories(ask, (small_models,)):
+        if isinstance(event, Moment):
+            films.add(event)
+    sheet = films.sheet(1.0, "state")
+    assert sheet.shape == (2 * 28 + 4, 2 * 28 + 4)
+    there, back = (films.moment("ddpm", way, 1.0) for way in ("forward", "reverse"))
+    assert np.array_equal(sheet[:28, :28], there.pictures["state"][0])
+    assert np.array_equal(sheet[:28, -28:], back.pictures["state"][0])

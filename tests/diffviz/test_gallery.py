@@ -5,12 +5,14 @@ import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
-from diffviz.views.gallery import work as work_gallery
+from diffviz.views.gallery import work
 from diffviz.views.gallery.work import Labelled
-from diffviz.views.samplers.work import Draw, Drawn
+from diffviz.views.growing import Drawn
 from diffviz.widgets.picker import Note, Picker
 from trainer.data import load
+from trainer.drawing import drawn_images
 from trainer.metrics import classify, nearest
+from trainer.requests import Drawing
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 PLAIN = Qt.KeyboardModifier.NoModifier
@@ -18,10 +20,10 @@ PLAIN = Qt.KeyboardModifier.NoModifier
 
 @pytest.fixture
 def panel(qtbot, window):
-    window.stage.setCurrentWidget(window.panel_named("Gallery"))
-    panel = window.panel_named("Gallery")
+    panel = window.views["gallery"]
+    window.stage.setCurrentWidget(panel)
     qtbot.waitUntil(lambda: panel.model.run is not None, timeout=20_000)
-    panel.prepare({"sampler": "ddpm", "steps": 2, "count": 32, "seed": 3})
+    panel.form.set_values({"sampler": "ddpm", "steps": 2, "count": 32, "seed": 3})
     return panel
 
 
@@ -31,7 +33,7 @@ def sample(qtbot, panel):
 
 
 def finish(qtbot, panel):
-    qtbot.waitUntil(lambda: panel.job is None and panel.known > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.drawing.busy and panel.known > 0, timeout=30_000)
 
 
 def click(qtbot, picker, index, modifiers=PLAIN):
@@ -63,9 +65,11 @@ def test_an_exported_grid_dropped_on_the_window_gives_the_same_pixels(
     click(qtbot, panel.view, 20, CTRL)
     chosen = panel.grid().copy()
     assert np.array_equal(chosen, everything[[1, 20]])
-    window.exports.grid(tmp_path / "chosen.png")
+    window.files.grid(tmp_path / "chosen.png")
     qtbot.waitUntil(lambda: (tmp_path / "chosen.png").exists() and not window.jobs, timeout=20_000)
-    panel.prepare({"model": "modern", "sampler": "ddim", "steps": 1, "count": 16, "seed": 0})
+    panel.form.set_values(
+        {"model": "modern", "sampler": "ddim", "steps": 1, "count": 16, "seed": 0}
+    )
     sample(qtbot, panel)
     assert not np.array_equal(panel.grid()[:2], chosen)
     window.stage.setCurrentWidget(window.trajectories)
@@ -74,7 +78,7 @@ def test_an_exported_grid_dropped_on_the_window_gives_the_same_pixels(
     window.dropEvent(
         QDropEvent(QPointF(9, 9), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, PLAIN)
     )
-    qtbot.waitUntil(lambda: window.panel is panel and panel.job is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: window.view is panel and panel.drawing.busy, timeout=20_000)
     finish(qtbot, panel)
     assert panel.view.selected == [1, 20]
     assert np.array_equal(panel.grid(), chosen)
@@ -100,42 +104,43 @@ def test_the_nearest_training_image_is_shown_beside(qtbot, panel):
 
 
 def test_a_copy_is_told_from_a_test_image(small_models):
-    data, request = load("mnist"), Draw(small_models / "modern", "", "ddim", 2, 4, 0)
-    usual = nearest(data.test[: work_gallery.COMPARED], data.train)[1]
-    middle = int(np.argsort(usual)[work_gallery.COMPARED // 2])
+    data, request = load("mnist"), Drawing(str(small_models / "modern"), steps=2, count=4)
+    usual = nearest(data.test[: work.COMPARED], data.train)[1]
+    middle = int(np.argsort(usual)[work.COMPARED // 2])
     chosen = {0: data.train[123, 0], 1: data.test[middle, 0]}
-    copy, fresh = work_gallery.nearest_images(request, chosen)
+    copy, fresh = work.nearest_images(request, (), chosen)
     assert (copy.number, copy.distance, copy.usual) == (123, 0.0, 0.0)
     assert fresh.distance == pytest.approx(usual[middle])
     assert fresh.usual == pytest.approx(0.5, abs=0.02)
 
 
 def test_stopping_keeps_whole_batches_that_can_be_made_again(qtbot, panel):
-    panel.prepare({"sampler": "ddpm", "steps": 60, "count": 256, "seed": 1})
+    panel.form.set_values({"sampler": "ddpm", "steps": 60, "count": 256, "seed": 1, "batch": 16})
     qtbot.mouseClick(panel.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.known >= 16, timeout=30_000)
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: panel.job is None, timeout=20_000)
-    count = panel.settings()["count"]
+    qtbot.waitUntil(lambda: not panel.drawing.busy, timeout=20_000)
+    count = panel.ask().count
     assert count == len(panel.grid()) == panel.known < 256
     assert count % 16 == 0
     before = panel.grid().copy()
-    panel.restore(panel.settings())
+    panel.restore(panel.ask())
     finish(qtbot, panel)
     assert np.array_equal(panel.grid(), before)
 
 
 def test_a_change_while_drawing_draws_what_is_asked_for_now(qtbot, panel):
-    panel.steps.setValue(1000)
+    panel.form["steps"].setValue(1000)
     qtbot.mouseClick(panel.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(panel.images) > 0, timeout=20_000)
-    panel.steps.setValue(2)
-    qtbot.waitUntil(lambda: panel.job is None and panel.known == 32, timeout=30_000)
-    assert panel.request.steps == 2
+    panel.form["steps"].setValue(2)
+    qtbot.waitUntil(lambda: not panel.drawing.busy and panel.known == 32, timeout=30_000)
+    assert panel.asked.steps == 2
 
 
 def test_labels_come_with_each_batch(small_models):
-    events = list(work_gallery.gallery(Draw(small_models / "modern", "", "ddim", 2, 20, 0)))
+    ask = Drawing(str(small_models / "modern"), steps=2, count=20, batch=16)
+    events = list(work.gallery(ask, ()))
     assert [(e.first, len(e.labels)) for e in events if isinstance(e, Labelled)] == [
         (0, 16),
         (16, 4),
@@ -171,3 +176,24 @@ def test_picking(qtbot):
     painted = picker.grab().toImage()
     edge = picker.cell(1).topLeft().toPoint()
     assert painted.pixelColor(edge.x() + 1, edge.y() + 1).name() == "#e69f00"
+
+
+def test_the_window_draws_what_a_script_draws(qtbot, panel, small_models, precision):
+    panel.form.set_values({"precision": precision, "spacing": "quadratic", "steps": 3})
+    sample(qtbot, panel)
+    ask = panel.ask().with_changes(model=str(small_models / "modern-sde"))
+    assert np.array_equal(panel.images, drawn_images(ask)[:, 0])
+    assert precision in panel.status.text()
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[precision]
+    assert not np.array_equal(panel.images, drawn_images(ask.with_changes(precision=other))[:, 0])
+
+
+def test_what_version_1_stored_is_read():
+    old = {
+        "model": "modern", "checkpoint": "00000001.safetensors", "sampler": "heun", "steps": 12,
+        "count": 32, "seed": 5, "class": 7, "guidance": 1.5, "selected": [3, 1],
+    }  # fmt: skip
+    ask = work.Gallery.from_dict(old)
+    assert (ask.sampler, ask.steps, ask.classes, ask.selected) == ("heun", 12, "7", (3, 1))
+    assert work.Gallery.from_dict({**old, "class": -2}).classes == "each"
+    assert work.Gallery.from_dict({**old, "class": -1}).classes == "any"
