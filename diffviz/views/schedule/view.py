@@ -1,15 +1,11 @@
 """Noise schedules: alpha, sigma and log-SNR of every process, and how each of them ends."""
 
-import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -20,89 +16,24 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from diffviz.controls.form import Form
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views import toys as work_toys
+from diffviz.views.schedule import work
+from diffviz.views.schedule.work import Entry, Schedule, ending, first_entries, mended_entry
+from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import Line, LinesPlot, series_colour
 from diffviz.widgets.themed import line_icon, picture
-from trainer.config import PRESETS
 
-KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
-    "DDPM, linear betas, T = 1000": ("ddpm-linear", {}),
-    "DDPM, cosine betas, T = 1000": ("ddpm-cosine", {}),
-    "DDPM, sigmoid betas, T = 1000": ("ddpm-sigmoid", {}),
-    "VP SDE": ("vp", {}),
-    "Sub-VP SDE": ("sub-vp", {}),
-    "VE SDE": ("ve", {}),
-    "Cosine path": ("cosine", {}),
-    "Rectified flow": ("flow", {}),
-}
-CHAINS = {
-    "ddpm-linear": "DDPM, linear betas",
-    "ddpm-cosine": "DDPM, cosine betas",
-    "ddpm-sigmoid": "DDPM, sigmoid betas",
-    "ddpm-zero-snr": "DDPM, linear betas mended",
-}
 SERIES = (0, 1, 2, 3, 4, 6)  # style.series without its second blue
-FIRST = ("modern", "modern-sde", "report-ddpm")  # the presets drawn at first
 COLUMNS = ("schedule", "α(t)", "σ(t)", "log-SNR(t)", "SNR at t = 1")
 ROW_HEIGHT = 23
-DASHES = ("solid", "dash", "dot")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row: a process, mended or as it is."""
-
-    title: str
-    process: str
-    parameters: dict[str, Any]
-    mended: bool = False
-    presets: tuple[str, ...] = ()
-
-
-def first_entries() -> list[Entry]:
-    """Every preset's schedule, those of the same schedule in one row; then the other processes."""
-    presets: dict[str, tuple[list[str], str, dict[str, Any]]] = {}
-    for name, config in PRESETS.items():
-        found = config.process, config.process_parameters
-        presets.setdefault(repr(found), ([], *found))[0].append(name)
-    entries = []
-    for names, process, parameters in presets.values():
-        known = [t for t, found in KNOWN.items() if found == (process, parameters)]
-        steps = parameters.get("steps", 1000)
-        title = known[0] if known else CHAINS.get(process, process) + f", T = {steps}"
-        title = f"{title} ({', '.join(names)})"
-        entries.append(Entry(title, process, parameters, presets=tuple(names)))
-    taken = [(entry.process, entry.parameters) for entry in entries]
-    return entries + [Entry(t, *found) for t, found in KNOWN.items() if found not in taken]
-
-
-def mended_entry(entry: Entry) -> Entry:
-    """The same schedule, shifted and scaled to end without signal."""
-    return Entry(f"{entry.title}, mended", entry.process, entry.parameters, mended=True)
-
-
-def ending(schedule: work_toys.Schedule) -> str:
-    """What is left of the data at t = 1, in a sentence."""
-    snr = schedule.terminal_snr
-    if snr == 0:
-        return "At t = 1 nothing is left of the data: the SNR is exactly 0."
-    kept = 0.5 * math.log2(1 + snr)
-    if snr > work_toys.SIGNAL_LEFT:
-        alpha = schedule.alpha[-1]
-        return (
-            f"⚠ At t = 1 signal is left: ᾱ = {alpha**2:.3f}, SNR = {snr:.3f}, up to "
-            f"{kept:.3f} bits a pixel. Sampling from N(0, I) starts off the model's distribution."
-        )
-    return f"At t = 1 the SNR is {snr:.1e}: at most {kept:.1e} bits a pixel are left of the data."
-
-
-class SchedulePanel(Panel):
+class ScheduleView(View):
     """A table of schedules; those ticked are drawn. The mark follows the session's t."""
 
-    title = "Schedules"
+    kind = work.Schedules
     explanation = (
         "<h3>Noise schedules</h3>"
         "<p>A process is its marginals: x<sub>t</sub> = α(t) x<sub>0</sub> + σ(t) ε. Left: α "
@@ -117,7 +48,8 @@ class SchedulePanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self.entries = first_entries()
-        self.found: dict[str, work_toys.Schedule] = {}
+        self.found: dict[str, Schedule] = {}
+        self.work = self.latest(self._take)
         self.levels = LinesPlot("levelsPlot", "Alpha and sigma over time", "α solid, σ dashed")
         self.ratio = LinesPlot("ratioPlot", "Log of the signal-to-noise ratio over time", "log-SNR")
         self.levels.getPlotItem().setYRange(0, 1.05)
@@ -132,11 +64,12 @@ class SchedulePanel(Panel):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.time = QDoubleSpinBox(objectName="scheduleTimeSpin", maximum=1.0, decimals=3)
+        self.form = Form(
+            self.kind, "schedule", session, self, without=("ticked", "mended"),
+            called={"t": "time"},
+        )  # fmt: skip
+        self.time = self.form["t"]
         self.time.setPrefix("t = ")
-        self.time.setSingleStep(0.01)
-        self.time.setAccessibleName("Timestep")
-        self.time.setToolTip("The t of the dashed mark, which follows the trajectories' slider")
         self.ends = QLabel(objectName="endingLabel", wordWrap=True)
         self.mend_button = QPushButton("Mend: end at SNR 0", objectName="mendButton")
         self.mend_button.setToolTip("Add this schedule, shifted and scaled to end without signal")
@@ -167,18 +100,17 @@ class SchedulePanel(Panel):
         layout.addLayout(row)
         layout.addWidget(self.formula)
 
-        self.time.valueChanged.connect(self._time_changed)
+        self.time.changed.connect(self._time_changed)
         self.table.itemChanged.connect(self._ticked)
         self.table.currentCellChanged.connect(self._say_ending)
         self.mend_button.clicked.connect(self.mend)
         session.timeChanged.connect(self.set_time)
-        self._fill({entry.title for entry in self.entries if {*FIRST} & {*entry.presets}})
-        self.time.setValue(0.5)
+        self._fill(set(self.kind().ticked))
 
     def ticked(self) -> list[str]:
-        """The titles of the schedules that are drawn."""
+        """The ids of the schedules that are drawn."""
         return [
-            entry.title
+            entry.id
             for row, entry in enumerate(self.entries)
             if self.table.item(row, 0).checkState() == Qt.CheckState.Checked
         ]
@@ -188,16 +120,16 @@ class SchedulePanel(Panel):
 
     def set_time(self, t: float) -> None:
         """Let the mark stand at t, and the table show the values there."""
-        self.time.setValue(t)
+        self.time.setValue(round(t, 3))
 
     def mend(self) -> None:
         """Add the selected schedule mended, and draw both: before and after."""
         entry = self.selected()
-        schedule = self.found.get(entry.title)
+        schedule = self.found.get(entry.id)
         if entry.mended or schedule is None or not schedule.mendable:
             return
         after = self._mended(entry)
-        ticked = {*self.ticked(), entry.title, after.title}
+        ticked = {*self.ticked(), entry.id, after.id}
         if after not in self.entries:
             self.entries.insert(self.entries.index(entry) + 1, after)
         self._fill(ticked)
@@ -212,15 +144,14 @@ class SchedulePanel(Panel):
 
     def compute(self) -> None:
         """Work out every schedule on a worker."""
-        wanted = tuple((e.title, e.process, e.parameters, e.mended) for e in self.entries)
-        self.begin(partial(work_toys.schedules, wanted), self._take)
+        self.work.ask(partial(work.schedules, tuple(self.entries)))
 
     def _fill(self, ticked: set[str]) -> None:
-        """Make the rows anew, those with a title in `ticked` ticked."""
+        """Make the rows anew, those with an id in `ticked` ticked."""
         self.table.blockSignals(True)
         self.table.setRowCount(len(self.entries))
         for row, entry in enumerate(self.entries):
-            on = entry.title in ticked
+            on = entry.id in ticked
             for column in range(len(COLUMNS)):
                 item = QTableWidgetItem(entry.title if column == 0 else "")
                 if column == 0:
@@ -239,9 +170,9 @@ class SchedulePanel(Panel):
         titles = [entry.title for entry in self.entries]
         return next((row for row, title in enumerate(titles) if "T = 300" in title), 0)
 
-    def _take(self, events: list[work_toys.Schedule]) -> None:
+    def _take(self, events: list[Schedule]) -> None:
         for schedule in events:
-            self.found[schedule.name] = schedule
+            self.found[schedule.id] = schedule
         self._draw()
 
     def _draw(self) -> None:
@@ -254,10 +185,10 @@ class SchedulePanel(Panel):
         ticked = self.ticked()
         self.table.blockSignals(True)
         for row, entry in enumerate(self.entries):
-            series, schedule = self._series(entry), self.found.get(entry.title)
+            series, schedule = self._series(entry), self.found.get(entry.id)
             icon = line_icon(series_colour(series, self.palette()))
             self.table.item(row, 0).setIcon(icon)
-            if schedule is None or entry.title not in ticked:
+            if schedule is None or entry.id not in ticked:
                 continue
             x = schedule.times
             levels.append(Line(f"α {entry.title}", x, schedule.alpha, series))
@@ -274,8 +205,8 @@ class SchedulePanel(Panel):
 
     def _series(self, entry: Entry) -> int:
         """The place of that schedule's colour: its own, whatever is ticked or mended meanwhile."""
-        base = [e.title for e in self.entries if not e.mended]
-        place = base.index(entry.title.removesuffix(", mended"))
+        base = [e.id for e in self.entries if not e.mended]
+        place = base.index(entry.id.removesuffix(work.MENDED))
         return SERIES[(place + 3 if entry.mended else place) % len(SERIES)]
 
     def _time_changed(self) -> None:
@@ -284,12 +215,12 @@ class SchedulePanel(Panel):
             plot.set_mark(t)
         self.table.blockSignals(True)
         for row, entry in enumerate(self.entries):
-            schedule = self.found.get(entry.title)
+            schedule = self.found.get(entry.id)
             if schedule is None:
                 continue
             at = round(t * (len(schedule.times) - 1))
             snr = schedule.terminal_snr
-            warning = "⚠ " if snr > work_toys.SIGNAL_LEFT else ""
+            warning = "⚠ " if snr > work.SIGNAL_LEFT else ""
             texts = (
                 f"{schedule.alpha[at]:.3f}", f"{schedule.sigma[at]:.3f}",
                 f"{schedule.log_snr[at]:+.2f}".replace("inf", "∞"),
@@ -304,7 +235,7 @@ class SchedulePanel(Panel):
             self._draw()
 
     def _say_ending(self) -> None:
-        schedule = self.found.get(self.selected().title)
+        schedule = self.found.get(self.selected().id)
         self.mend_button.setEnabled(schedule is not None and schedule.mendable)
         self.ends.setText("" if schedule is None else ending(schedule))
 
@@ -325,20 +256,19 @@ class SchedulePanel(Panel):
         lines = [*self.levels.lines, *(self.ratio.lines)]
         return {line.name: np.column_stack([line.x, line.y]) for line in lines}
 
-    def settings(self) -> dict[str, Any]:
-        mended = [entry.title for entry in self.entries if entry.mended]
-        return {"ticked": self.ticked(), "mended": mended, "t": self.time.value()}
+    def ask(self) -> work.Schedules:
+        mended = (entry.id.removesuffix(work.MENDED) for entry in self.entries if entry.mended)
+        return self.form.ask(ticked=tuple(self.ticked()), mended=tuple(mended))
 
-    def prepare(self, settings: dict[str, Any]) -> None:
-        ticked, mended = settings.get("ticked"), settings.get("mended")
-        if not isinstance(ticked, list) or not isinstance(mended, list):
-            return
+    def prepare(self, ask: work.Schedules) -> None:
         for entry in first_entries():
             after = mended_entry(entry)
-            if after.title in mended and after not in self.entries:
+            if entry.id in ask.mended and after not in self.entries:
                 self.entries.insert(self.entries.index(entry) + 1, after)
-        self._fill({str(title) for title in ticked})
-        t = settings.get("t")
-        self.set_time(float(t) if isinstance(t, int | float) else self.time.value())
+        self._fill(set(ask.ticked))
+        self.form.restore(ask)
         if self.isVisible():
             self.compute()
+
+    def visit(self, guide: Guide) -> None:
+        guide.wait(lambda: bool(self.found), "the schedules were computed")
