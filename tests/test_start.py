@@ -90,7 +90,7 @@ def test_an_x_server_is_used(tmp_path):
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     try:
         display = ":" + os.read(read, 16).decode().strip()
-        code = "from diffviz import screens; print(screens.choose(None))"
+        code = "from diffviz.shell import screens; print(screens.choose(None))"
         with started("-c", code, DISPLAY=display) as process:
             assert process.stdout.readline() == "None\n"
     finally:

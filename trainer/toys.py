@@ -5,13 +5,14 @@ ones as there are points on a curve (a kernel density).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from trainer.catalogue import TOYS
 from trainer.denoiser import Denoiser, target
 from trainer.exact import Mixture, kernel
 from trainer.problems import Problem
@@ -69,31 +70,28 @@ def rings(count: int, generator: torch.Generator) -> Tensor:
     return radius[:, None] * torch.stack([torch.cos(u), torch.sin(u)], 1)
 
 
-CURVES: dict[str, Callable[[int, torch.Generator], Tensor]] = {
-    "two moons": two_moons,
-    "swiss roll": swiss_roll,
-    "checkerboard": checkerboard,
-    "rings": rings,
-    "spiral": spiral,
-}
 BANDWIDTH = 0.08
-TOYS = ("eight Gaussians", "three Gaussians", *CURVES)
+
+
+def eight_gaussians(count: int, generator: torch.Generator) -> Mixture:
+    """Eight equal modes on a circle."""
+    u = torch.arange(8) * (math.pi / 4)
+    return kernel(1.6 * torch.stack([torch.cos(u), torch.sin(u)], 1), 0.16)
+
+
+def three_gaussians(count: int, generator: torch.Generator) -> Mixture:
+    """Three modes of other widths and weights."""
+    means = torch.tensor([[-1.2, -0.8], [1.3, -0.6], [0.1, 1.3]])
+    return Mixture(means, torch.tensor([0.25, 0.4, 0.3]), torch.tensor([0.4, 0.35, 0.25]))
 
 
 def toy(name: str, generator: torch.Generator, points: int = 360) -> Mixture:
-    """The two-dimensional distribution of that name in TOYS, about unit scale, float32.
+    """The two-dimensional distribution of that id in catalogue.TOYS, about unit scale, float32.
 
-    Shapes in CURVES are `points` Gaussians of width 0.08 along them.
+    A curve's points (N, 2) become Gaussians of width 0.08.
     """
-    if name == "eight Gaussians":
-        u = torch.arange(8) * (math.pi / 4)
-        return kernel(1.6 * torch.stack([torch.cos(u), torch.sin(u)], 1), 0.16)
-    if name == "three Gaussians":
-        means = torch.tensor([[-1.2, -0.8], [1.3, -0.6], [0.1, 1.3]])
-        return Mixture(means, torch.tensor([0.25, 0.4, 0.3]), torch.tensor([0.4, 0.35, 0.25]))
-    if name not in CURVES:
-        raise Problem(f"There is no toy distribution '{name}'. Choose one of: {', '.join(TOYS)}.")
-    return kernel(CURVES[name](points, generator), BANDWIDTH)
+    found: Mixture | Tensor = TOYS.named(name).find()(points, generator)
+    return found if isinstance(found, Mixture) else kernel(found, BANDWIDTH)
 
 
 def drawn(strokes: list[Tensor], points: int = 360) -> Mixture:

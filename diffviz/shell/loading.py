@@ -16,12 +16,10 @@ from trainer.problems import Problem
 class Ready:
     """Torch is loaded; `device` says in words what it computes on.
 
-    `samplers` are the names that `trainer.samplers.sample` takes; `unfinished` is a run that was
-    stopped midway.
+    `unfinished` is a run that was stopped midway.
     """
 
     device: str
-    samplers: tuple[str, ...]
     unfinished: Path | None
 
 
@@ -77,7 +75,6 @@ def warm_up(home: Path) -> Iterator[Ready]:
     load_libraries()
     from trainer.runs import Run
     from trainer.runs.checkpoints import load_tensors
-    from trainer.samplers import SAMPLERS
 
     unfinished = None
     for path in sorted((home / "runs").glob("*/state.safetensors"), reverse=True):
@@ -89,5 +86,7 @@ def warm_up(home: Path) -> Iterator[Ready]:
         if facts["step"] < facts.get("steps", 0):
             unfinished = run.folder
             break
-    yield Ready(device_words(), tuple(SAMPLERS), unfinished)
-    import trainer.training.loop  # noqa: F401 - imported now so that Train starts at once
+    yield Ready(device_words(), unfinished)
+    # Imported now, so that the first drawing and Train start at once.
+    import trainer.drawing  # noqa: F401
+    import trainer.training.loop  # noqa: F401

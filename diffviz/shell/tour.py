@@ -12,18 +12,9 @@ from PySide6.QtWidgets import QApplication
 
 from diffviz.shell import style
 from diffviz.shell.window import MainWindow
-from diffviz.views import Panel
-from diffviz.views.edit.view import EditPanel
-from diffviz.views.gallery.view import GalleryPanel
-from diffviz.views.overview.view import OverviewPanel
-from diffviz.views.plane.view import PlanePanel
-from diffviz.views.runs.view import RunsPanel
-from diffviz.views.samplers.view import SamplersPanel
-from diffviz.views.schedule.view import SchedulePanel
+from diffviz.views import FIRST, SIDE, VIEWS
 from trainer.problems import Problem, file_problems, write_file
 
-SAMPLER_STEPS = 20
-EDIT_STEPS = 20
 PATIENCE = 300.0  # seconds: only what hangs should take so long
 
 
@@ -57,13 +48,15 @@ class Tour:
         window = self.window
         try:
             window.show()
-            self.trajectories()
-            self.training()
-            for panel in window.panels:
-                if panel is not window.trajectories:
-                    self.visit(panel)
+            self.look("start")
+            self.wait(lambda: window.ready, "every view was made")
+            self.visit(FIRST)
+            self.explain()
+            for name in VIEWS:
+                if name != FIRST:
+                    self.visit(name)
             self.themes()
-            self.check_exports()
+            self.export()
             ticker.stop()
             self.write_facts(time.perf_counter() - begun)
             window.close()
@@ -77,95 +70,21 @@ class Tour:
         self.gaps.append((now - self.last_tick) * 1000)
         self.last_tick = now
 
-    def trajectories(self) -> None:
-        """Sample both rows from the same noise, scrub through them, export what is seen."""
-        window, stage = self.window, self.window.trajectories
-        for spin in stage.steps.values():
-            spin.setValue(SAMPLER_STEPS)
-        self.look("start")
-        self.wait(lambda: window.ready, "torch was loaded")
-        self.wait(lambda: bool(stage.nfe), "both models were sampled")
-        stage.timeline.pause()
-        for fraction, name in ((0.0, "noise"), (0.6, "midway"), (1.0, "digits")):
-            stage.timeline.set_fraction(fraction)
-            self.look(name)
-        for k in range(41):
-            stage.timeline.set_fraction(k / 40)
-            QApplication.processEvents()
-        stage.layout_combo.setCurrentIndex(1)
-        stage.show_what.setCurrentIndex(stage.show_what.findData("guess"))
-        stage.timeline.set_fraction(0.5)
-        self.look("filmstrip")
-        stage.layout_combo.setCurrentIndex(0)
-        stage.show_what.setCurrentIndex(0)
-        window.explain.setChecked(True)
+    def visit(self, name: str) -> None:
+        """Show a view, let it do its job as far as it takes a moment, leave a picture."""
+        view = self.window.views[name]
+        if name != SIDE:
+            self.window.stage.setCurrentWidget(view)
+        view.visit(self)
+        self.look(name)
+
+    def explain(self) -> None:
+        """Look at the explanation of the view on the stage; export its grid and its film."""
+        self.window.explain.setChecked(True)
         self.look("explained")
-        window.explain.setChecked(False)
-        stage.timeline.set_fraction(1.0)
-        self.rest(0.1)
-        window.exports.grid(self.folder / "grid.png")
-        window.exports.animation(self.folder / "denoising.gif")
-
-    def training(self) -> None:
-        """Train a moment, pause, go on, stop; the run and its curves are kept."""
-        training = self.window.training
-        training.train_button.click()
-        self.wait(lambda: training.loss.points()[0].size >= 10, "training made 10 steps")
-        self.look("training")
-        self.speed = training.status.text()
-        training.pause_button.click()
-        self.rest(0.3)
-        training.pause_button.click()
-        self.wait(lambda: training.loss.points()[0].size >= 16, "training went on after a pause")
-        training.stop_button.click()
-        self.wait(lambda: not training.training, "training stopped and saved")
-        self.window.exports.curves(self.folder / "curves.csv")
-
-    def visit(self, panel: Panel) -> None:
-        """Show a panel, do its job as far as it takes a moment, leave a picture."""
-        self.window.stage.setCurrentWidget(panel)
-        match panel:
-            case SamplersPanel():
-                panel.count.setCurrentIndex(0)
-                for column, steps in zip(panel.columns, (5, 10, 10, 20), strict=True):
-                    column.steps.setValue(steps)
-                panel.compare_button.click()
-                self.wait(lambda: not panel.comparing, "the samplers were compared")
-            case GalleryPanel():
-                panel.count.setCurrentIndex(0)
-                panel.steps.setValue(10)
-                panel.sample_button.click()
-                self.wait(lambda: panel.job is None, "the gallery was drawn")
-            case EditPanel():
-                self.wait(lambda: panel.run_button.isEnabled(), "the test images were loaded")
-                panel.inpaint.steps.setValue(EDIT_STEPS)
-                panel.run_button.click()
-                self.wait(lambda: panel.grid() is not None, "a completion was drawn")
-                panel.stop_button.click()
-            case RunsPanel():
-                folder = self.window.training.where.folder  # type: ignore[union-attr]
-                self.wait(
-                    lambda: folder in [run.folder for run in self.window.session.runs],
-                    "the run was listed",
-                )
-                panel.tick(folder)
-                panel.table.selectRow([r.folder for r in self.window.session.runs].index(folder))
-                self.wait(lambda: bool(panel.plot.names()), "the run's curve was drawn")
-                panel.buttons["draw"].click()
-                self.wait(
-                    lambda: panel.stage_views[0].images is not None, "the checkpoint was drawn from"
-                )
-            case SchedulePanel():
-                self.wait(lambda: bool(panel.found), "the schedules were computed")
-            case OverviewPanel():
-                self.wait(lambda: panel.job not in panel.jobs, "the overview was computed")
-                panel.timeline.set_fraction(0.6)
-            case PlanePanel():
-                self.wait(lambda: panel.job not in panel.jobs, "the plane was computed")
-                panel.train_button.click()
-                self.wait(lambda: panel.learnt is not None, "a small network learnt the score")
-                panel.stop_button.click()
-        self.look(panel.title.lower().replace(" ", "-"))
+        self.window.explain.setChecked(False)
+        self.window.files.grid(self.folder / "grid.png")
+        self.window.files.animation(self.folder / "denoising.gif")
 
     def themes(self) -> None:
         """Look at the first view in the other theme."""
@@ -179,7 +98,9 @@ class Tour:
         self.look("light" if dark else "dark")
         style.apply(app, dark)
 
-    def check_exports(self) -> None:
+    def export(self) -> None:
+        """Export the training's curves too, and wait for all files."""
+        self.window.files.curves(self.folder / "curves.csv")
         self.wait(lambda: not self.window.jobs, "the exports were written")
         for name in ("grid.png", "denoising.gif", "curves.csv"):
             if not (self.folder / name).exists():
@@ -192,7 +113,7 @@ class Tour:
             "first_loss": float(losses[0]),
             "last_loss": float(losses[-1]),
             "steps_trained": int(steps[-1]),
-            "status": self.speed,
+            "status": self.window.training.status.text(),
             "event_loop_slowest_ms": round(gaps[-1], 1),
             "event_loop_p99_ms": round(gaps[int(0.99 * (len(gaps) - 1))], 1),
             "peak_memory_mb": peak_memory_mb(),

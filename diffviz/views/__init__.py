@@ -4,7 +4,8 @@ from trainer.catalogue import Catalogue, Entry
 
 VIEWS = Catalogue(
     "view",
-    Entry("training", "Training", "Trains a model, live", "diffviz.views.training.view:TrainingView"),
+    Entry("training", "Training", "Trains a model, live",
+          "diffviz.views.training.view:TrainingView"),
     Entry(
         "trajectories", "Trajectories", "Noising beside denoising, through time",
         "diffviz.views.trajectories.view:TrajectoriesView",

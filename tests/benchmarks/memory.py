@@ -35,7 +35,7 @@ def main() -> int:
     live(5)
     facts = {"at rest, MB": megabytes()}
 
-    stage.count.setCurrentIndex(stage.count.findData(arguments.images))
+    stage.form["count"].set_value(arguments.images)
     for spin in stage.steps.values():
         spin.setValue(arguments.steps)
     begun, seen = time.perf_counter(), [0.0]

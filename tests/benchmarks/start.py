@@ -33,7 +33,7 @@ def watch(*_):
     app.processEvents()
     facts = {"visible": [time.time(), time.process_time()], "torch_then": "torch" in sys.modules}
     print(json.dumps(facts), flush=True)
-    while not window.samplers:
+    while window.training.device.text().startswith("loading"):
         app.processEvents()
         time.sleep(0.002)
     print(json.dumps({"ready": [time.time(), time.process_time()]}), flush=True)

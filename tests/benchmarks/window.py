@@ -94,7 +94,7 @@ def main() -> int:
     arguments = parser.parse_args()
     window = open_window()
     stage, training = window.trajectories, window.training
-    stage.count.setCurrentIndex(stage.count.findData(64))
+    stage.form["count"].set_value(64)
     for spin in stage.steps.values():
         spin.setValue(50)
     live(600, lambda: bool(stage.nfe))

@@ -1,6 +1,5 @@
 """The overview in one dimension: a mixture's density over time, with paths through it."""
 
-from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -18,17 +17,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz.jobs import Job
+from diffviz.controls.form import Form
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views import toys as work_toys
+from diffviz.views import toys
+from diffviz.views.overview import work
+from diffviz.views.view import Guide, View
 from diffviz.widgets.density import DensityMap, Mode, ModeEditor, Section
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.themed import colour, line_icon, picture
 from diffviz.widgets.timeline import Timeline
 
-FIRST_MODES = (Mode(-1.7, 0.3, 0.45), Mode(0.5, 0.2, 0.25), Mode(2.0, 0.4, 0.6))
-MOST_MODES = 6
 FILM_FRAMES = 26
 LAYERS = {
     "forward": ("forward SDE", "Paths of the forward process: every step adds fresh noise"),
@@ -41,10 +39,10 @@ LAYERS = {
 }
 
 
-class OverviewPanel(Panel):
+class OverviewView(View):
     """A mixture the user shapes, diffused exactly; everything shown is computed on a worker."""
 
-    title = "Overview 1-D"
+    kind = work.Overview
     timeline: Timeline
     explanation = (
         "<h3>The whole method in one dimension</h3>"
@@ -61,18 +59,18 @@ class OverviewPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.job: Job | None = None
+        self.work = self.latest(self._take, self._ended)
         self.awaited = False  # the density of the request under way has not come yet
         self.pending = False  # the modes have moved since that request
-        self.densities: work_toys.Densities | None = None
+        self.densities: work.Densities | None = None
         self.paths: dict[str, np.ndarray] = {}
         self.seed = 0
-        reach = work_toys.REACH[1]
+        reach = toys.REACH[1]
         self.editor = ModeEditor(reach, "modeEditor")
         self.map = DensityMap(reach, "densityMap")
         self.section = Section(reach, "sectionPlot")
         self.timeline = Timeline()
-        self.timeline.set_count(work_toys.FRAMES)
+        self.timeline.set_count(toys.FRAMES)
         self.timeline.set_fraction(0.5)
         self.facts = QLabel(objectName="overviewFacts", wordWrap=True)
         self.formula = Formula(
@@ -108,15 +106,16 @@ class OverviewPanel(Panel):
         self.editor.selected_changed.connect(self._show_mode)
         self.timeline.position_changed.connect(self.show_time)
         self.map.time_dragged.connect(self.set_time)
-        self.editor.set_modes(FIRST_MODES)
+        self.editor.set_modes(_modes(self.kind()))
         self._list_modes()
         self._colour_layers()
         self.show_time()
 
     def _make_controls(self) -> QHBoxLayout:
-        self.process = QComboBox(objectName="overviewProcessCombo")
-        for name in work_toys.PROCESS_CHOICES:
-            self.process.addItem(name)
+        self.form = Form(
+            self.kind, "overview", self.session, self, without=("modes", "seed", "t")
+        )  # fmt: skip
+        self.process = self.form["process"]
         self.mode = QComboBox(objectName="modeCombo")
         spins = [
             QDoubleSpinBox(objectName=name, minimum=low, maximum=high, decimals=2, prefix=prefix)
@@ -131,9 +130,9 @@ class OverviewPanel(Panel):
         self.remove = QToolButton(objectName="removeModeButton", text="−")
         self.again = QPushButton("New paths", objectName="newPathsButton")
         self.busy = QLabel(objectName="overviewBusy")
-        row = QHBoxLayout()
+        row = self.form.row("process", end=False, labelled=False)
+        row.addWidget(self.form.more_button)
         for widget, name, tip in (
-            (self.process, "Process", "How noise is added over time"),
             (self.mode, "Mode", "Which mode of the data the fields at its right are about"),
             (self.mean, "Mean of the mode", "Where the mode lies"),
             (self.std, "Width of the mode", "Its standard deviation"),
@@ -147,7 +146,7 @@ class OverviewPanel(Panel):
             row.addWidget(widget)
         row.addStretch(1)
         row.addWidget(self.busy)
-        self.process.currentIndexChanged.connect(self.compute)
+        self.form.changed.connect(self.compute)
         self.mode.activated.connect(self.editor_select)
         for spin in spins:
             spin.setSingleStep(0.05)
@@ -174,18 +173,9 @@ class OverviewPanel(Panel):
     def editor_select(self, index: int) -> None:
         self.editor.select(index)
 
-    def request(self) -> work_toys.OverviewRequest:
-        """What the controls ask for."""
-        name, parameters = work_toys.PROCESS_CHOICES[self.process.currentText()]
-        modes = self.editor.modes
-        return work_toys.OverviewRequest(
-            name,
-            parameters,
-            tuple(mode.mean for mode in modes),
-            tuple(mode.std for mode in modes),
-            tuple(mode.weight for mode in modes),
-            self.seed,
-        )
+    def ask(self) -> work.Overview:
+        modes = tuple(work.Mode(mode.mean, mode.std, mode.weight) for mode in self.editor.modes)
+        return self.form.ask(modes=modes, seed=self.seed, t=self.time())
 
     def compute(self) -> None:
         """Work out everything anew; what is under way is given up, but for a density.
@@ -198,10 +188,9 @@ class OverviewPanel(Panel):
         if self.awaited:
             self.pending = True
             return
-        self.drop(self.job)
         self.awaited, self.pending = True, False
         self.busy.setText("computing…")
-        self.job = self.begin(partial(work_toys.overview, self.request()), self._take, self._ended)
+        self.work.ask(partial(work.overview, self.ask()))
 
     def time(self) -> float:
         """The t of the section: 1 at the slider's left end, 0 at its right."""
@@ -212,7 +201,7 @@ class OverviewPanel(Panel):
 
     def moment(self) -> int:
         """The index of the frame nearest to the slider's t."""
-        return round(self.time() * (work_toys.FRAMES - 1))
+        return round(self.time() * (toys.FRAMES - 1))
 
     def show_time(self) -> None:
         """Move the marks to the slider's t, and show the section there."""
@@ -227,23 +216,23 @@ class OverviewPanel(Panel):
             shown = self.layers[part].isChecked() and part in self.paths
             self.section.show_samples(part, self.paths[part][k] if shown else None)
         text = f"α = {d.alpha[k]:.3f},  σ = {d.sigma[k]:.3f}. "
-        if d.alpha[-1] ** 2 / d.sigma[-1] ** 2 > work_toys.SIGNAL_LEFT:
+        if d.alpha[-1] ** 2 / d.sigma[-1] ** 2 > toys.SIGNAL_LEFT:
             text += (
                 f"At t = 1 the signal is not gone: α² = {d.alpha[-1] ** 2:.3f}. Starting from pure "
                 f"noise is wrong by {d.prior_mismatch:.2g} bits (KL divergence)."
             )
-        if self.request().process == "ve":
+        if self.process.value() == "ve":
             text += "x is shown divided by √(α² + σ²), as VE's noise reaches σ = 50."
         self.facts.setText(text)
 
     def _take(self, events: list[Any]) -> None:
         for event in events:
-            if isinstance(event, work_toys.Densities):
+            if isinstance(event, work.Densities):
                 self.densities, self.paths = event, {}
                 self.awaited = False
                 self.map.show_density(event.density)
                 self.editor.show_density(event.axis, event.density[0])
-            elif isinstance(event, work_toys.Paths):
+            elif isinstance(event, toys.Paths):
                 self.paths[event.kind] = event.places
             else:
                 continue
@@ -252,8 +241,6 @@ class OverviewPanel(Panel):
             self.compute()
 
     def _ended(self) -> None:
-        if self.job in self.jobs:
-            return  # another has begun meanwhile
         self.awaited = False
         self.busy.setText("")
         if self.pending:
@@ -263,7 +250,7 @@ class OverviewPanel(Panel):
         d = self.densities
         if d is None:
             return
-        shown = work_toys.OVERVIEW_SHOWN
+        shown = work.OVERVIEW_SHOWN
         for part in ("forward", "reverse", "flow"):
             there = self.layers[part].isChecked() and part in self.paths
             self.map.show_paths(part, d.times, self.paths[part][:, :shown] if there else None)
@@ -280,7 +267,7 @@ class OverviewPanel(Panel):
     def _list_modes(self) -> None:
         self.mode.clear()
         self.mode.addItems([f"mode {k + 1}" for k in range(len(self.editor.modes))])
-        self.add.setEnabled(len(self.editor.modes) < MOST_MODES)
+        self.add.setEnabled(len(self.editor.modes) < work.MOST_MODES)
         self.remove.setEnabled(len(self.editor.modes) > 1)
         self._show_mode()
 
@@ -361,22 +348,17 @@ class OverviewPanel(Panel):
         axis = self.densities.axis
         return {f"p at t = {self.time():.2f}": np.column_stack([axis, self.section.density])}
 
-    def settings(self) -> dict[str, Any]:
-        return {
-            "process": self.process.currentText(),
-            "modes": [asdict(mode) for mode in self.editor.modes],
-            "seed": self.seed,
-            "t": self.time(),
-        }
+    def prepare(self, ask: work.Overview) -> None:
+        self.seed = ask.seed
+        self.form.restore(ask)
+        self._set_modes(_modes(ask), 0)
+        self.set_time(ask.t)
 
-    def prepare(self, settings: dict[str, Any]) -> None:
-        try:
-            modes = [Mode(**mode) for mode in settings["modes"]][:MOST_MODES]
-            seed, t = int(settings["seed"]), float(settings["t"])
-            self._set_modes(modes or list(FIRST_MODES), 0)
-        except (KeyError, TypeError, ValueError):
-            return
-        self.seed = seed
-        self.process.setCurrentText(str(settings.get("process", "")))
-        self.set_time(t)
-        self.compute()
+    def visit(self, guide: Guide) -> None:
+        guide.wait(lambda: not self.work.busy, "the overview was computed")
+        self.timeline.set_fraction(0.6)
+
+
+def _modes(ask: work.Overview) -> list[Mode]:
+    """The ask's modes as the editor has them."""
+    return [Mode(mode.mean, mode.std, mode.weight) for mode in ask.modes][: work.MOST_MODES]

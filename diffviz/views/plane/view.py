@@ -6,47 +6,34 @@ from typing import Any
 import numpy as np
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from diffviz.jobs import Job
+from diffviz.controls.form import Form
 from diffviz.shell.session import Session
-from diffviz.views import Panel
-from diffviz.views import toys as work_toys
+from diffviz.views import toys
+from diffviz.views.plane import work
+from diffviz.views.view import Guide, View
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.themed import picture
 from diffviz.widgets.timeline import Timeline
 
-HAND = "drawn by hand"
-SHAPES = (
-    "two moons", "swiss roll", "checkerboard", "rings", "spiral", "eight Gaussians",
-    "three Gaussians", HAND,
-)  # fmt: skip
-VIEWS: dict[str, tuple[str, bool]] = {
-    "Forward SDE": ("forward", False),
-    "Reverse SDE, exact score": ("reverse", False),
-    "Probability-flow ODE, exact score": ("flow", False),
-    "Reverse SDE, learnt score": ("reverse", True),
-    "Probability-flow ODE, learnt score": ("flow", True),
-}
 TRAILS = 30  # particles that draw a trail
 TRAIL_FRAMES = 12
 FILM_FRAMES = 26
 
 
-class PlanePanel(Panel):
+class PlaneView(View):
     """Two views of one distribution at the slider's t; both samplers start at the same noise."""
 
-    title = "Plane 2-D"
+    kind = work.Plane
     timeline: Timeline
     explanation = (
         "<h3>Particles in the plane</h3>"
@@ -62,18 +49,19 @@ class PlanePanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.job: Job | None = None
-        self.learner: Job | None = None
-        self.field: work_toys.Field | None = None
-        self.learnt: work_toys.LearntField | None = None
+        self.work = self.latest(self._take, self._say_busy)
+        self.learning = self.latest(self._take, self._say_busy)
+        self.form = Form(self.kind, "plane", session, self, without=("strokes", "t"))
+        self.field: work.Field | None = None
+        self.learnt: work.LearntField | None = None
         self.paths: dict[tuple[str, bool], np.ndarray] = {}
         self.strokes: list[np.ndarray] = []
-        reach = work_toys.REACH[2]
+        reach = toys.REACH[2]
         self.plots = [FieldPlot(reach, f"{side}FieldPlot", f"{side} view") for side in
                       ("left", "right")]  # fmt: skip
-        self.views = [QComboBox(objectName=f"{side}ViewCombo") for side in ("left", "right")]
+        self.views = [self.form[side] for side in ("left", "right")]
         self.timeline = Timeline()
-        self.timeline.set_count(work_toys.FRAMES)
+        self.timeline.set_count(toys.FRAMES)
         self.timeline.set_fraction(0.7)
         self.loss = CurvePlot(
             "Network's loss", "", "step", "toyLossPlot", smooth=True,
@@ -95,13 +83,11 @@ class PlanePanel(Panel):
 
         grid = QGridLayout()
         for column, (view, plot) in enumerate(zip(self.views, self.plots, strict=True)):
-            view.addItems(list(VIEWS))
-            view.setCurrentIndex(1 + column)
+            view.setObjectName(f"{('left', 'right')[column]}ViewCombo")
             view.setAccessibleName(plot.accessibleName())
-            view.setToolTip("What this view shows")
             grid.addWidget(view, 0, column)
             grid.addWidget(plot, 1, column)
-            view.currentIndexChanged.connect(self.show_time)
+            view.changed.connect(self.show_time)
             plot.stroke_drawn.connect(self._add_stroke)
         grid.setRowStretch(1, 1)
         words = QVBoxLayout()
@@ -128,45 +114,42 @@ class PlanePanel(Panel):
     def _make_controls(self) -> tuple[QHBoxLayout, QHBoxLayout]:
         """What is on view, and the buttons of training."""
 
-        self.shape = QComboBox(objectName="shapeCombo")
-        self.shape.addItems(SHAPES)
-        self.process = QComboBox(objectName="planeProcessCombo")
-        self.process.addItems(list(work_toys.PROCESS_CHOICES))
-        for combo in (self.shape, self.process):
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            combo.setMinimumContentsLength(12)
+        self.shape, self.process = self.form["shape"], self.form["process"]
+        self.seed = self.form["seed"]
+        self.shape.setObjectName("shapeCombo")
+        self.seed.setPrefix("seed ")
         self.draw = QPushButton("Draw", objectName="drawButton", checkable=True)
         self.clear = QPushButton("Clear", objectName="clearButton")
         self.clear.setVisible(False)
-        self.seed = QSpinBox(objectName="planeSeedSpin", maximum=9999, prefix="seed ")
         self.arrows = QCheckBox("Score", objectName="scoreCheck", checked=True)
         self.trails = QCheckBox("Trails", objectName="trailsCheck", checked=True)
         self.train_button = QPushButton("Train a network", objectName="toyTrainButton")
         self.train_button.setProperty("primary", True)
         self.stop_button = QPushButton("Stop", objectName="toyStopButton", enabled=False)
         self.busy = QLabel(objectName="planeBusy")
-        row, training = QHBoxLayout(), QHBoxLayout()
+        self.form.placed |= {"left", "right"}
+        row, training = self.form.row("shape", end=False, labelled=False), QHBoxLayout()
         for widget, name, tip in (
-            (self.shape, "Distribution", "The data distribution"),
             (self.draw, "Draw", "Draw a distribution with the mouse, in either view"),
             (self.clear, "Clear the drawing", "Begin the drawing anew"),
-            (self.process, "Process", "How noise is added over time"),
-            (self.seed, "Seed", "The randomness of shape, noise and network"),
+            (None, "", ""),
             (self.arrows, "Show the score", "Arrows of the score times σ(t)"),
             (self.trails, "Show trails", "Where some of the dots have come from"),
             (self.train_button, "Train a network", "Train a small network on this distribution"),
             (self.stop_button, "Stop training", "Give up the training under way"),
         ):
+            if widget is None:
+                row.addLayout(self.form.row("process", "seed", end=False, labelled=False))
+                row.addWidget(self.form.more_button)
+                continue
             widget.setAccessibleName(name)
             widget.setToolTip(tip)
             (training if widget in (self.train_button, self.stop_button) else row).addWidget(widget)
         row.addStretch(1)
         row.addWidget(self.busy)
-        self.shape.currentTextChanged.connect(self._shape_chosen)
-        self.process.currentIndexChanged.connect(self.compute)
-        self.seed.valueChanged.connect(self.compute)
+        self.shape.changed.connect(self._shape_chosen)
+        for name in ("process", "parameters", "seed"):
+            self.form[name].changed.connect(self.compute)
         self.draw.toggled.connect(self._set_drawing)
         self.clear.clicked.connect(self._clear_strokes)
         self.arrows.toggled.connect(self.show_time)
@@ -175,36 +158,28 @@ class PlanePanel(Panel):
         self.stop_button.clicked.connect(self.stop_learning)
         return row, training
 
-    def request(self) -> work_toys.PlaneRequest:
-        """What the controls ask for."""
-        name, parameters = work_toys.PROCESS_CHOICES[self.process.currentText()]
-        by_hand = self.shape.currentText() == HAND
-        return work_toys.PlaneRequest(
-            self.shape.currentText(),
-            name,
-            parameters,
-            self.seed.value(),
-            strokes=tuple(self.strokes) if by_hand else (),
-        )
+    def ask(self) -> work.Plane:
+        return self.form.ask(strokes=work.to_words(self.strokes), t=self.time())
+
+    @property
+    def by_hand(self) -> bool:
+        return bool(self.shape.value() == work.HAND)
 
     def compute(self) -> None:
         """Work out everything anew; training under way, and what it learnt, is given up."""
         self.stop_learning()
-        self.drop(self.job)
-        self.job = None
+        self.work.drop()
         self.field, self.learnt, self.paths = None, None, {}
         self.loss.clear()
-        drawn = self.shape.currentText() != HAND or bool(self.strokes)
+        drawn = not self.by_hand or bool(self.strokes)
         if drawn and self.isVisible():  # else showEvent will ask
-            self.job = self.begin(
-                partial(work_toys.plane, self.request()), self._take, self._say_busy
-            )
+            self.work.ask(partial(work.plane, self.ask()))
         self._say_busy()
         self.show_time()
 
     def train(self) -> None:
         """Train a network on the distribution on view; its score shows in the right view."""
-        if self.shape.currentText() == HAND and not self.strokes:
+        if self.by_hand and not self.strokes:
             self.session.problem.emit("Nothing is drawn yet: draw with the mouse held down.")
             return
         self.draw.setChecked(False)
@@ -212,19 +187,15 @@ class PlanePanel(Panel):
         for kind in ("reverse", "flow"):
             self.paths.pop((kind, True), None)
         self.loss.clear()
-        kind = VIEWS[self.views[0].currentText()][0]
-        learnt = {"flow": "Probability-flow ODE, learnt score"}
-        self.views[1].setCurrentText(learnt.get(kind, "Reverse SDE, learnt score"))
-        self.learner = self.begin(
-            partial(work_toys.learn, self.request()), self._take, self._say_busy
-        )
+        flow = self.views[0].value().startswith("flow")
+        self.views[1].set_value("flow learnt" if flow else "reverse learnt")
+        self.learning.ask(partial(work.learn, self.ask()))
         self._say_busy()
         self.show_time()
 
     def stop_learning(self) -> None:
         """Give up the training under way; the score it has learnt stays on view."""
-        self.drop(self.learner)
-        self.learner = None
+        self.learning.drop()
         self._say_busy()
 
     def time(self) -> float:
@@ -236,16 +207,17 @@ class PlanePanel(Panel):
 
     def moment(self) -> int:
         """The index of the frame nearest to the slider's t."""
-        return round(self.time() * (work_toys.FRAMES - 1))
+        return round(self.time() * (toys.FRAMES - 1))
 
     def show_time(self) -> None:
         """Put the frames at the slider's t into both views."""
         k = self.moment()
         self.timeline.set_caption(f"t = {self.time():.2f}")
         for view, plot in zip(self.views, self.plots, strict=True):
-            part, learnt = VIEWS[view.currentText()]
+            part, _, word = view.value().partition(" ")
+            learnt = bool(word)
             plot.show_heat(None if self.field is None else self.field.heat[k])
-            field: work_toys.Field | work_toys.LearntField | None
+            field: work.Field | work.LearntField | None
             field = self.learnt if learnt else self.field
             if field is not None and self.arrows.isChecked():
                 plot.show_field(field.arrow_axis, field.arrows[k])
@@ -270,7 +242,7 @@ class PlanePanel(Panel):
     def _note(self, learnt: bool, film: np.ndarray | None) -> str:
         if self.draw.isChecked() and not self.strokes:
             return "Draw here with the mouse held down."
-        if self.shape.currentText() == HAND and not self.strokes:
+        if self.by_hand and not self.strokes:
             return "Press Draw to draw a distribution."
         if learnt and film is None and self.learnt is None:
             return "Press Train: no network has learnt this yet."
@@ -283,7 +255,7 @@ class PlanePanel(Panel):
         """
         if self.field is None or self.learnt is None:
             return None
-        reach, side = work_toys.REACH[2], self.field.heat.shape[1]
+        reach, side = toys.REACH[2], self.field.heat.shape[1]
         near = np.round((self.field.arrow_axis + reach) / (2 * reach) * (side - 1)).astype(int)
         density = (self.field.heat[k][np.ix_(near, near)].astype(float) / 255) ** 2
         exact, learnt = self.field.arrows[k], self.learnt.arrows[k]
@@ -297,15 +269,15 @@ class PlanePanel(Panel):
         return f"At t = {self.time():.2f} the learnt score is off by {error:.0%} (rms, under pₜ)."
 
     def _take(self, events: list[Any]) -> None:
-        steps: list[work_toys.Learning] = []
+        steps: list[work.Learning] = []
         for event in events:
-            if isinstance(event, work_toys.Learning):
+            if isinstance(event, work.Learning):
                 steps.append(event)
-            elif isinstance(event, work_toys.LearntField):
+            elif isinstance(event, work.LearntField):
                 self.learnt = event
-            elif isinstance(event, work_toys.Field):
+            elif isinstance(event, work.Field):
                 self.field = event
-            elif isinstance(event, work_toys.Paths):
+            elif isinstance(event, toys.Paths):
                 self.paths[event.kind, event.learnt] = event.places
             else:
                 continue
@@ -314,17 +286,17 @@ class PlanePanel(Panel):
             self.loss.append(np.arange(first, event.step + 1), event.losses)
         if steps:
             self.busy.setText(f"step {steps[-1].step} of {steps[-1].steps}")
-        if any(not isinstance(e, work_toys.Progress | work_toys.Learning) for e in events):
+        if any(not isinstance(e, toys.Progress | work.Learning) for e in events):
             self.show_time()
 
     def _say_busy(self) -> None:
-        learning = self.learner in self.jobs
-        self.busy.setText("computing…" if learning or self.job in self.jobs else "")
+        learning = self.learning.busy
+        self.busy.setText("computing…" if learning or self.work.busy else "")
         self.stop_button.setEnabled(learning)
         self.train_button.setEnabled(not learning)
 
     def _shape_chosen(self) -> None:
-        by_hand = self.shape.currentText() == HAND
+        by_hand = self.by_hand
         self.clear.setVisible(by_hand)
         if not by_hand:
             self.draw.setChecked(False)
@@ -334,7 +306,7 @@ class PlanePanel(Panel):
 
     def _set_drawing(self, on: bool) -> None:
         if on:
-            self.shape.setCurrentText(HAND)
+            self.shape.set_value(work.HAND)
             self.timeline.pause()
             self.set_time(0.0)
         for plot in self.plots:
@@ -342,7 +314,7 @@ class PlanePanel(Panel):
         self.show_time()
 
     def _add_stroke(self, stroke: np.ndarray) -> None:
-        reach = work_toys.REACH[2]
+        reach = toys.REACH[2]
         self.strokes.append(stroke.clip(-reach, reach))
         self.compute()
 
@@ -353,7 +325,7 @@ class PlanePanel(Panel):
 
     def showEvent(self, event) -> None:
         super().showEvent(event)
-        if self.field is None and self.job not in self.jobs:
+        if self.field is None and not self.work.busy:
             self.compute()
 
     def grid(self) -> np.ndarray | None:
@@ -376,30 +348,15 @@ class PlanePanel(Panel):
         steps, losses = self.loss.points()
         return {"toy loss": np.column_stack([steps, losses])} if len(steps) else {}
 
-    def settings(self) -> dict[str, Any]:
-        return {
-            "shape": self.shape.currentText(),
-            "process": self.process.currentText(),
-            "seed": self.seed.value(),
-            "views": [view.currentText() for view in self.views],
-            "strokes": [np.round(stroke, 3).tolist() for stroke in self.strokes],
-            "t": self.time(),
-        }
-
-    def prepare(self, settings: dict[str, Any]) -> None:
-        try:
-            strokes = [
-                np.array(stroke, np.float32).reshape(-1, 2) for stroke in settings["strokes"]
-            ]
-            seed, t = int(settings["seed"]), float(settings["t"])
-        except (KeyError, TypeError, ValueError):
-            return
-        self.strokes = [stroke for stroke in strokes if np.isfinite(stroke).all()]
-        self.seed.setValue(seed)
-        self.process.setCurrentText(str(settings.get("process", "")))
-        self.shape.setCurrentText(str(settings.get("shape", "")))
-        for view, text in zip(self.views, settings.get("views", []), strict=False):
-            view.setCurrentText(str(text))
+    def prepare(self, ask: work.Plane) -> None:
+        self.strokes = work.from_words(ask.strokes)
+        self.form.restore(ask)
         self.draw.setChecked(False)
-        self.set_time(t)
+        self.set_time(ask.t)
         self.compute()
+
+    def visit(self, guide: Guide) -> None:
+        guide.wait(lambda: not self.work.busy, "the plane was computed")
+        self.train_button.click()
+        guide.wait(lambda: self.learnt is not None, "a small network learnt the score")
+        self.stop_button.click()

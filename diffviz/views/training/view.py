@@ -23,7 +23,7 @@ from diffviz.controls.fields import choose
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session, row_of
 from diffviz.views.training import work
-from diffviz.views.view import View
+from diffviz.views.view import Guide, View
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import Mosaic
 from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
@@ -336,3 +336,15 @@ class TrainingView(View):
     def curves(self) -> dict[str, np.ndarray]:
         plots = {"loss": self.loss, "bits_per_dim": self.bpd}
         return {name: np.column_stack(plot.points()) for name, plot in plots.items()}
+
+    def visit(self, guide: Guide) -> None:
+        """Train a moment, pause, go on, stop; the run and its curves are kept."""
+        self.train_button.click()
+        guide.wait(lambda: self.loss.points()[0].size >= 10, "training made 10 steps")
+        guide.look("learning")
+        self.pause_button.click()
+        guide.rest(0.3)
+        self.pause_button.click()
+        guide.wait(lambda: self.loss.points()[0].size >= 16, "training went on after a pause")
+        self.stop_button.click()
+        guide.wait(lambda: not self.training, "training stopped and saved")

@@ -385,7 +385,8 @@ class TrajectoriesView(View):
         """Scrub from noise to digits, in both layouts."""
         for spin in self.steps.values():
             spin.setValue(TOUR_STEPS)
-        guide.wait(lambda: bool(self.nfe), "both models were sampled")
+        self.sample_button.click()
+        guide.wait(lambda: not self.sampling, "both models were sampled")
         self.timeline.pause()
         for fraction, name in ((0.0, "noise"), (0.6, "midway"), (1.0, "digits")):
             self.timeline.set_fraction(fraction)
