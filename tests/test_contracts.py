@@ -1,5 +1,4 @@
-"""What the packages promise each other: who imports whom, and that no import goes in a circle.
-"""
+"""What the packages promise each other: who imports whom, and that no import goes in a circle."""
 
 import ast
 import subprocess

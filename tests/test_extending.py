@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
-from trainer.samplers.base import Sampler
 
 from diffviz.controls.form import Form, read_stored, stored
 from diffviz.export import FORMATS
@@ -25,6 +24,7 @@ from trainer.drawing import drawn_images
 from trainer.problems import Problem
 from trainer.processes import VPSDE, make_process
 from trainer.requests import Drawing
+from trainer.samplers.base import Sampler
 
 
 @pytest.fixture

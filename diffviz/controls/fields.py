@@ -36,8 +36,8 @@ def choose(combo: QComboBox, value: Any) -> None:
 
 
 def narrow(combo: QComboBox, letters: int) -> QComboBox:
-    """Let a list be narrower than its longest entry, which its popup shows in full."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    """Let a list be narrower than its longest entry where room is short; its popup shows all."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
     combo.setMinimumContentsLength(letters)
     return combo
 
@@ -136,7 +136,7 @@ class NumberField(QAbstractSpinBox):
         if status is not None:
             status().showMessage(said, 15_000)
 
-    def validate(self, text: str, place: int) -> object:
+    def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
         return QValidator.State.Acceptable, text, place  # a wrong one is refused with a sentence
 
     def stepBy(self, steps: int) -> None:
@@ -302,7 +302,7 @@ class OptionsField(QWidget):
 def make_field(setting: Setting, prefix: str = "", called: str = "") -> Any:
     """The field of a setting, with its names, its tooltip and its range."""
     if setting.of:
-        kind: type = OptionsField
+        kind: Any = OptionsField
     elif setting.entries():
         kind = ChoiceField
     elif setting.suggested:

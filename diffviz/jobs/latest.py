@@ -50,7 +50,7 @@ class Latest(QObject):
         self._leave()
 
     def stop(self) -> None:
-        """End the job as soon as the item under way is done; `ended` follows what it still gives."""
+        """End the job once the item under way is done; `ended` follows what it still gives."""
         self._waiting = None
         if self._job is not None:
             self._job.stop()

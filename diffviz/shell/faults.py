@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ log = logging.getLogger("diffviz")
 class LogFile(RotatingFileHandler):
     """Makes its folder when there is first something to write; is silent where it may not."""
 
-    def _open(self):  # type: ignore[no-untyped-def] - logging's own stream
+    def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         return super()._open()
 

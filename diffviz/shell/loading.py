@@ -88,5 +88,5 @@ def warm_up(home: Path) -> Iterator[Ready]:
             break
     yield Ready(device_words(), unfinished)
     # Imported now, so that the first drawing and Train start at once.
-    import trainer.drawing  # noqa: F401
+    import trainer.drawing
     import trainer.training.loop  # noqa: F401

@@ -8,24 +8,27 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from diffviz.shell import style
 from diffviz.shell.session import Session
-from diffviz.views import toys as work_toys
-from diffviz.views.overview.view import OverviewPanel
+from diffviz.views.overview import work
+from diffviz.views.overview.view import OverviewView
+from diffviz.views.overview.work import Overview
+from diffviz.views.toys import OLD_PROCESSES, Paths
 from diffviz.widgets.density import Mode
 from diffviz.widgets.formula import Formula, to_html
 from diffviz.widgets.themed import arrow_segments
+from trainer.problems import Problem
 
 MODES = (Mode(-1.0, 0.5, 1.0), Mode(1.5, 0.3, 0.5))
 
 
 def settle(qtbot, panel):
-    qtbot.waitUntil(lambda: not panel.jobs and not panel.awaited, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.work.busy and not panel.awaited, timeout=30_000)
 
 
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr(work_toys, "OVERVIEW_PATHS", 200)
-    panel = OverviewPanel(Session(tmp_path))
-    qtbot.addWidget(panel, before_close_func=OverviewPanel.shutdown)
+    panel = OverviewView(Session(tmp_path))
+    qtbot.addWidget(panel, before_close_func=OverviewView.shutdown)
     panel.resize(860, 640)
     panel.show()
     qtbot.waitUntil(lambda: len(panel.paths) == 3, timeout=60_000)
@@ -68,21 +71,20 @@ def drag(qtbot, plot, start, end, steps=6):
     press(plot, QEvent.Type.MouseButtonRelease, end)
 
 
-@pytest.mark.parametrize("choice", work_toys.PROCESS_CHOICES)
+@pytest.mark.parametrize("choice", OLD_PROCESSES)
 def test_every_process_gives_the_exact_density_and_paths_that_follow_it(choice, monkeypatch):
     monkeypatch.setattr(work_toys, "OVERVIEW_PATHS", 600)
-    name, parameters = work_toys.PROCESS_CHOICES[choice]
-    columns = ([m.mean for m in MODES], [m.std for m in MODES], [m.weight for m in MODES])
-    request = work_toys.OverviewRequest(name, parameters, *map(tuple, columns))
-    found = list(work_toys.overview(request))
-    dense = next(event for event in found if isinstance(event, work_toys.Densities))
+    name, parameters = OLD_PROCESSES[choice]
+    modes = tuple(work.Mode(m.mean, m.std, m.weight) for m in MODES)
+    found = list(work.overview(Overview(name, parameters, modes=modes)))
+    dense = next(event for event in found if isinstance(event, work.Densities))
     assert np.trapezoid(dense.density, dense.axis, axis=1) == pytest.approx(1, abs=2e-3)
     for k in (0, 37, 100):
         alpha, sigma = dense.alpha[k], dense.sigma[k]
         scale = np.sqrt(alpha**2 + sigma**2) if name == "ve" else 1.0
         expected = density(MODES, alpha, sigma, dense.axis, scale)
         assert dense.density[k] == pytest.approx(expected, abs=2e-4)
-    paths = {event.kind: event.places for event in found if isinstance(event, work_toys.Paths)}
+    paths = {event.kind: event.places for event in found if isinstance(event, Paths)}
     assert set(paths) == {"forward", "reverse", "flow"}
     for places in paths.values():
         for k in (0, 50, 100):
@@ -91,7 +93,7 @@ def test_every_process_gives_the_exact_density_and_paths_that_follow_it(choice, 
             assert places[k].mean() == pytest.approx(mean, abs=0.3)
             assert places[k].var() == pytest.approx(var, rel=0.25)
     assert np.array_equal(paths["reverse"][-1], paths["flow"][-1])
-    shown = work_toys.OVERVIEW_SHOWN
+    shown = work.OVERVIEW_SHOWN
     # At t = 0 a process that begins with sigma_min has added that much noise already.
     near = 1e-5 + 5 * float(dense.sigma[0])
     assert paths["forward"][0, :shown] == pytest.approx(paths["flow"][0, :shown], abs=near)
@@ -206,17 +208,17 @@ def test_layers_hide(qtbot, panel):
 
 def test_a_schedule_that_leaves_signal_is_told(qtbot, panel):
     assert "signal is not gone" not in panel.facts.text()
-    panel.process.setCurrentText("DDPM, linear, T = 300")
+    panel.form.set_values({"process": "ddpm-linear", "parameters": {"steps": 300}})
     settle(qtbot, panel)
     assert "signal is not gone: α² = 0.048" in panel.facts.text()
-    panel.process.setCurrentText("VE SDE")
+    panel.process.set_value("ve")
     settle(qtbot, panel)
     assert "divided by" in panel.facts.text()
 
 
 def test_new_paths_differ_and_settings_bring_them_back(qtbot, panel):
     first = panel.paths["reverse"].copy()
-    kept = panel.settings()
+    kept = panel.ask()
     qtbot.mouseClick(panel.again, Qt.MouseButton.LeftButton)
     panel.mean.setValue(0.0)
     settle(qtbot, panel)
@@ -224,8 +226,18 @@ def test_new_paths_differ_and_settings_bring_them_back(qtbot, panel):
     panel.restore(kept)
     settle(qtbot, panel)
     assert np.array_equal(panel.paths["reverse"], first)
-    panel.restore({"modes": "nonsense", "seed": None})
-    assert panel.settings() == kept
+    assert panel.ask() == kept
+
+
+def test_what_version_1_stored_is_read():
+    modes = [{"mean": 1.0, "std": 0.5, "weight": 0.3}]
+    old = {"process": "DDPM, linear, T = 300", "modes": modes, "seed": 3, "t": 0.25}
+    ask = Overview.from_dict(old)
+    assert (ask.process, ask.parameters) == ("ddpm-linear", {"steps": 300})
+    assert (ask.modes, ask.seed, ask.t) == ((work.Mode(1.0, 0.5, 0.3),), 3, 0.25)
+    for wrong in ({"modes": "nonsense"}, {"seed": None}, {"t": 2}):
+        with pytest.raises(Problem):
+            Overview.from_dict({**old, **wrong})
 
 
 def test_colours_follow_the_palette_and_everything_has_a_name(panel):

@@ -11,25 +11,27 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from diffviz.shell import style
 from diffviz.shell.session import Session
-from diffviz.views import toys as work_toys
-from diffviz.views.plane.view import HAND, PlanePanel
+from diffviz.views.plane import work
+from diffviz.views.plane.view import PlaneView
+from diffviz.views.plane.work import HAND, Plane
 from trainer.exact import MixtureModel
+from trainer.problems import Problem
 from trainer.processes import VPSDE
 from trainer.toys import toy
 
 
 def settle(qtbot, panel):
-    qtbot.waitUntil(lambda: not panel.jobs, timeout=60_000)
+    qtbot.waitUntil(lambda: not panel.work.busy and not panel.learning.busy, timeout=60_000)
 
 
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr(work_toys, "PlaneRequest", partial(work_toys.PlaneRequest, particles=60))
-    monkeypatch.setattr(work_toys, "learn", partial(work_toys.learn, steps=30))
-    monkeypatch.setattr(work_toys, "LEARN_EVERY", 15)
-    panel = PlanePanel(Session(tmp_path))
-    qtbot.addWidget(panel, before_close_func=PlanePanel.shutdown)
-    panel.shape.setCurrentText("eight Gaussians")  # few modes: quick
+    monkeypatch.setattr(work, "PARTICLES", 60)
+    monkeypatch.setattr(work, "learn", partial(work.learn, steps=30))
+    monkeypatch.setattr(work, "LEARN_EVERY", 15)
+    panel = PlaneView(Session(tmp_path))
+    qtbot.addWidget(panel, before_close_func=PlaneView.shutdown)
+    panel.shape.set_value("eight-gaussians")  # few modes: quick
     panel.resize(860, 640)
     panel.show()
     qtbot.waitUntil(lambda: len(panel.paths) == 3, timeout=60_000)
@@ -39,7 +41,7 @@ def panel(qtbot, tmp_path, monkeypatch):
 
 @pytest.fixture
 def exact():
-    return MixtureModel(toy("eight Gaussians", torch.Generator()), VPSDE())
+    return MixtureModel(toy("eight-gaussians", torch.Generator()), VPSDE())
 
 
 def stroke(plot, points):
@@ -127,7 +129,7 @@ def test_a_network_trains_live_beside_the_exact_score(qtbot, panel):
 
 
 def test_stopping_and_changing_give_training_up(qtbot, panel, monkeypatch):
-    monkeypatch.setattr(work_toys, "learn", partial(work_toys.learn.func, steps=100_000))
+    monkeypatch.setattr(work, "learn", partial(work.learn.func, steps=100_000))
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.loss.points()[0].size > 0, timeout=60_000)
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
@@ -135,7 +137,7 @@ def test_stopping_and_changing_give_training_up(qtbot, panel, monkeypatch):
     assert panel.loss.points()[0].size < 100_000
     assert panel.train_button.isEnabled()
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
-    panel.process.setCurrentText("Rectified flow")
+    panel.process.set_value("flow")
     settle(qtbot, panel)
     assert panel.learnt is None
     assert panel.loss.points()[0].size == 0
@@ -143,7 +145,7 @@ def test_stopping_and_changing_give_training_up(qtbot, panel, monkeypatch):
 
 def test_a_distribution_is_drawn_with_the_mouse(qtbot, panel):
     panel.draw.setChecked(True)
-    assert panel.shape.currentText() == HAND
+    assert panel.shape.value() == HAND
     assert "Draw here" in panel.plots[0].note.textItem.toPlainText()
     stroke(panel.plots[0], [(-2.0, -1.0), (0.0, -1.0), (2.0, -1.0)])
     qtbot.waitUntil(lambda: len(panel.paths) == 3, timeout=60_000)
@@ -156,7 +158,7 @@ def test_a_distribution_is_drawn_with_the_mouse(qtbot, panel):
     ends = panel.paths["flow", False][0]
     assert np.abs(ends[:, 1:] - [-1.0, 1.5]).min(1).mean() < 0.2
     assert np.array_equal(panel.plots[0].heat, panel.field.heat[0])
-    kept = panel.settings()
+    kept = panel.ask()
     qtbot.mouseClick(panel.clear, Qt.MouseButton.LeftButton)
     assert panel.strokes == []
     assert panel.field is None
@@ -168,7 +170,7 @@ def test_a_distribution_is_drawn_with_the_mouse(qtbot, panel):
 def test_training_on_nothing_is_explained(qtbot, panel):
     found = []
     panel.session.problem.connect(found.append)
-    panel.shape.setCurrentText(HAND)
+    panel.shape.set_value(HAND)
     panel.draw.setChecked(False)
     assert "Press Draw" in panel.plots[0].note.textItem.toPlainText()
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
@@ -176,7 +178,7 @@ def test_training_on_nothing_is_explained(qtbot, panel):
 
 
 def test_ve_fits_the_view(qtbot, panel):
-    panel.process.setCurrentText("VE SDE")
+    panel.process.set_value("ve")
     settle(qtbot, panel)
     for places in panel.paths.values():
         assert np.abs(places).mean() < 2
@@ -189,7 +191,7 @@ def test_it_exports_and_restores(qtbot, panel):
     assert film[0].shape == film[-1].shape
     assert not np.array_equal(film[0], film[-1])
     assert panel.grid().shape == (1, 640, 860, 3)
-    kept = panel.settings()
+    kept = panel.ask()
     first = panel.paths["reverse", False].copy()
     panel.seed.setValue(5)
     settle(qtbot, panel)
@@ -197,8 +199,25 @@ def test_it_exports_and_restores(qtbot, panel):
     panel.restore(kept)
     settle(qtbot, panel)
     assert np.array_equal(panel.paths["reverse", False], first)
-    panel.restore({"strokes": [["x"]], "seed": [], "t": None})
-    assert panel.settings() == kept
+    assert panel.ask() == kept
+
+
+def test_what_version_1_stored_is_read():
+    old = {
+        "shape": "two moons", "process": "VE SDE", "seed": 4,
+        "views": ["Forward SDE", "Reverse SDE, learnt score"], "strokes": [[[0, 1], [0.5, 2]]],
+        "t": 0.5,
+    }  # fmt: skip
+    ask = Plane.from_dict(old)
+    assert (ask.shape, ask.process, ask.left, ask.right) == (
+        "two-moons", "ve", "forward", "reverse learnt",
+    )  # fmt: skip
+    (stroke,) = work.from_words(ask.strokes)
+    assert np.array_equal(stroke, np.array([[0, 1], [0.5, 2]], np.float32))
+    assert Plane.from_dict({**old, "shape": "drawn by hand"}).shape == HAND
+    for words in ("1 x", "1 2 3", "nan 1"):
+        with pytest.raises(Problem):
+            work.from_words(words)
 
 
 def test_colours_and_names(panel):

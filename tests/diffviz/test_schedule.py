@@ -8,15 +8,16 @@ from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
 from diffviz.shell.session import Session
-from diffviz.views.schedule.view import SchedulePanel, ending, first_entries
+from diffviz.views.schedule.view import ScheduleView
+from diffviz.views.schedule.work import Schedules, ending, first_entries
 from trainer.config import PRESETS
 from trainer.processes import DDPM, make_process
 
 
 @pytest.fixture
 def panel(qtbot, tmp_path):
-    panel = SchedulePanel(Session(tmp_path))
-    qtbot.addWidget(panel, before_close_func=SchedulePanel.shutdown)
+    panel = ScheduleView(Session(tmp_path))
+    qtbot.addWidget(panel, before_close_func=ScheduleView.shutdown)
     panel.resize(860, 640)
     panel.show()
     qtbot.waitUntil(lambda: len(panel.found) == len(panel.entries), timeout=60_000)
@@ -49,16 +50,16 @@ def test_the_table_shows_each_process_at_t(panel, t):
 
 
 def test_ticked_schedules_are_drawn(panel):
-    row = row_of(panel, "Rectified flow")
-    assert "Rectified flow" not in panel.ticked()
+    row = row_of(panel, "rectified flow")
+    assert "flow" not in panel.ticked()
     panel.table.item(row, 0).setCheckState(Qt.CheckState.Checked)
     drawn = {line.name: line for line in panel.levels.lines}
-    assert drawn["α Rectified flow"].y == pytest.approx(1 - drawn["α Rectified flow"].x)
-    assert drawn["σ Rectified flow"].y == pytest.approx(drawn["σ Rectified flow"].x)
-    assert "Rectified flow" in [line.name for line in panel.ratio.lines]
+    assert drawn["α rectified flow"].y == pytest.approx(1 - drawn["α rectified flow"].x)
+    assert drawn["σ rectified flow"].y == pytest.approx(drawn["σ rectified flow"].x)
+    assert "rectified flow" in [line.name for line in panel.ratio.lines]
     assert len(panel.levels.lines) == 2 * len(panel.ticked())
     panel.table.item(row, 0).setCheckState(Qt.CheckState.Unchecked)
-    assert "Rectified flow" not in [line.name for line in panel.ratio.lines]
+    assert "rectified flow" not in [line.name for line in panel.ratio.lines]
 
 
 def test_log_snr_is_drawn_where_it_is_finite(panel):
@@ -82,8 +83,8 @@ def test_the_reports_chain_is_warned_of_and_mended(qtbot, panel):
     before, after = panel.entries[row], panel.selected()
     assert after.presets == ("report-ddpm-mended",)
     row = panel.table.currentRow()
-    assert {before.title, after.title} <= set(panel.ticked())
-    assert panel.found[after.title].terminal_snr == 0
+    assert {before.id, after.id} <= set(panel.ticked())
+    assert panel.found[after.id].terminal_snr == 0
     assert panel.table.item(row, 4).text() == "0"
     assert "exactly 0" in panel.ends.text()
     assert not panel.mend_button.isEnabled()
@@ -100,18 +101,18 @@ def test_any_chain_is_mended_beside_itself(qtbot, panel):
     qtbot.waitUntil(lambda: len(panel.found) == len(panel.entries), timeout=60_000)
     before, after = panel.entries[row], panel.entries[row + 1]
     assert after.title == f"{before.title}, mended"
-    assert panel.found[before.title].terminal_snr > 0
-    assert panel.found[after.title].terminal_snr == 0
-    assert {before.title, after.title} <= set(panel.ticked())
-    kept = panel.settings()
-    other = SchedulePanel(panel.session)
+    assert panel.found[before.id].terminal_snr > 0
+    assert panel.found[after.id].terminal_snr == 0
+    assert {before.id, after.id} <= set(panel.ticked())
+    kept = panel.ask()
+    other = ScheduleView(panel.session)
     qtbot.addWidget(other)
     other.restore(kept)
-    assert other.settings() == kept
+    assert other.ask() == kept
 
 
 def test_endings_in_words(panel):
-    said = {entry.process: ending(panel.found[entry.title]) for entry in panel.entries}
+    said = {entry.process: ending(panel.found[entry.id]) for entry in panel.entries}
     assert "exactly 0" in said["flow"]
     assert "exactly 0" in said["cosine"]
     assert said["vp"].startswith("At t = 1 the SNR is 4.3e-05")
@@ -139,5 +140,14 @@ def test_colours_and_names(panel):
     for name in ("scheduleTable", "scheduleTimeSpin", "mendButton", "levelsPlot", "ratioPlot"):
         assert panel.findChild(QWidget, name).accessibleName(), name
     assert panel.grid().shape == (1, 640, 860, 3)
-    panel.restore({"ticked": 3})
-    assert panel.ticked()
+
+
+def test_what_version_1_stored_is_read():
+    old = {
+        "ticked": ["DDPM, linear betas, T = 300 (report-ddpm)", "VP SDE (modern-sde)", "gone"],
+        "mended": ["DDPM, linear betas, T = 1000, mended"],
+        "t": 0.3,
+    }
+    ask = Schedules.from_dict(old)
+    assert ask.ticked == ("ddpm-linear steps=300", "vp")
+    assert (ask.mended, ask.t) == (("ddpm-linear",), 0.3)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from assets import ASSETS
+from trainer.catalogue import PROCESSES
 from trainer.data import ImageSet, load
 from trainer.devices import machine
 from trainer.figures import curves, pictures, schema, theory
@@ -90,10 +91,14 @@ def open_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
     return [run for run in found if run.checkpoints()], damaged
 
 
+def _kind(run: Run) -> str:
+    return "ddpm" if PROCESSES.named(run.config.process).chain else "sde"
+
+
 def of_kind(runs: list[Run], kind: str) -> list[Run]:
     """The runs of a "ddpm" or an "sde" process, the report's own presets first."""
     order = FIRST_DDPM if kind == "ddpm" else FIRST_SDE
-    matching = [r for r in runs if r.config.process.startswith("ddpm") == (kind == "ddpm")]
+    matching = [run for run in runs if _kind(run) == kind]
 
     def rank(run: Run) -> int:
         return order.index(run.config.preset) if run.config.preset in order else len(order)
@@ -163,7 +168,7 @@ def _stand_in(figure: Figure, runs: list[Run]) -> str:
     shown = [run for run in runs if run.folder.name in names]
     if not shown:
         return ""
-    kind = "ddpm" if shown[0].config.process.startswith("ddpm") else "sde"
+    kind = _kind(shown[0])
     wanted = (FIRST_DDPM if kind == "ddpm" else FIRST_SDE)[0]
     if any(run.config.preset == wanted for run in shown):
         return ""

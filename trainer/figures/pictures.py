@@ -12,7 +12,7 @@ from trainer.denoiser import Denoiser
 from trainer.figures.draw import COLOURS, Figure, finish, sheet, show, small, strip_height
 from trainer.images import to_bytes, to_signed
 from trainer.problems import Problem
-from trainer.processes import DDPM, Process
+from trainer.processes import Process
 from trainer.runs import Run
 from trainer.runs.measures import checkpoint_facts, own_sampler
 from trainer.samplers import Frame, noise_path, sample
@@ -73,20 +73,16 @@ def a_nine(data: ImageSet) -> tuple[int, Tensor]:
     return index, to_signed(torch.from_numpy(data.train[index : index + 1].copy()))
 
 
-def label(process: Process, t: float) -> str:
-    """A time as the chain's own i, or as t."""
-    return f"{round(t * process.steps)}" if isinstance(process, DDPM) else f"{t:.2f}"
-
-
 def time_name(process: Process) -> str:
-    return f"step i of {process.steps}" if isinstance(process, DDPM) else "time t"
+    steps = process.chain_steps
+    return "time t" if steps is None else f"step i of {steps}"
 
 
 def forward(run: Run, data: ImageSet, seed: int) -> Drawing:
     """Figure 1: training images on their way to noise, one random path each."""
     process = run.process
     x0 = torch.cat([a_nine(data)[1], to_signed(torch.from_numpy(data.train[:2].copy()))])
-    steps = process.steps if isinstance(process, DDPM) else 1000
+    steps = process.chain_steps or 1000
     wanted = places(steps)
     frames = []
     generator = torch.Generator().manual_seed(seed)
@@ -101,7 +97,7 @@ def forward(run: Run, data: ImageSet, seed: int) -> Drawing:
     left = correlation(many, end)
     stacked = np.stack([state(process, f.x, f.t) for f in frames], axis=1)
     with sheet(strip_height(len(x0), len(frames))) as drawing:
-        show(drawing.subplots(), list(stacked), [label(process, f.t) for f in frames])
+        show(drawing.subplots(), list(stacked), [process.label(f.t) for f in frames])
         alpha = float(process.marginal(torch.ones(1))[0])
         text = (
             f"From left to right noise is added to three training images, {time_name(process)} "
@@ -134,13 +130,13 @@ def backward(run: Run, seed: int) -> Drawing:
     sure = next(f for f in frames if correlation(f.x0, final) > 0.9)
     with sheet(strip_height(len(rows), len(frames))) as drawing:
         names = ["$x_t$", r"$\hat x_0$"] * len(x)
-        show(drawing.subplots(), rows, [label(process, f.t) for f in frames], names)
+        show(drawing.subplots(), rows, [process.label(f.t) for f in frames], names)
         text = (
             f"Two samples, drawn by {sampler} in {steps} steps from noise at the left; "
             f"{time_name(process)} written above. Under each state is the model's guess of the "
             "clean image at that moment, the mean of all images that could lie behind it.",
             f"The guess first agrees with the outcome (correlation above 0.9) at "
-            f"{label(process, sure.t)}, of the columns shown: what the state becomes is settled "
+            f"{process.label(sure.t)}, of the columns shown: what the state becomes is settled "
             "long before it looks like it.",
         )
         settings = {"run": run.folder.name, "sampler": sampler, "steps": steps, "seed": seed}
@@ -155,8 +151,8 @@ def denoising(run: Run, data: ImageSet, seed: int) -> Drawing:
     model = run.model()
     process = model.process
     index, x0 = a_nine(data)
-    chain = isinstance(process, DDPM)
-    steps = min(process.steps, CHAIN) if isinstance(process, DDPM) else CHAIN
+    chain = process.chain_steps is not None
+    steps = min(process.chain_steps or CHAIN, CHAIN)
     sampler = "ddpm" if chain else "euler-maruyama"
     generator = torch.Generator().manual_seed(seed)
     x = process.diffuse(x0, torch.ones(1), torch.randn(x0.shape, generator=generator))
@@ -172,7 +168,7 @@ def denoising(run: Run, data: ImageSet, seed: int) -> Drawing:
         ratio = [strip_height(2, len(frames)), 1.6]
         upper, lower = drawing.subplots(2, 1, height_ratios=ratio)
         names = ["$x_t$", r"$\hat x_0$"]
-        show(upper, rows, [label(process, f.t) for f in frames], names)
+        show(upper, rows, [process.label(f.t) for f in frames], names)
         done = np.array([f.index for f in frames])
         lower.plot(done, states, "o-", color=COLOURS[0], markersize=3.5, label="state $x_t$")
         lower.plot(done, guesses, "s--", color=COLOURS[1], markersize=3.5,

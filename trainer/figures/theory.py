@@ -12,7 +12,7 @@ from trainer.figures.draw import COLOURS, INK, Sheet, finish, sheet, show, small
 from trainer.figures.pictures import Drawing, a_nine, pictures
 from trainer.images import to_signed
 from trainer.likelihood import prior_nats
-from trainer.processes import DDPM, VPSDE, Process, zero_terminal_snr_linear
+from trainer.processes import DDPM, VPSDE, Process
 from trainer.samplers import noise_path, sample
 
 STEPS = 500
@@ -21,7 +21,7 @@ GRID = torch.linspace(-3.6, 3.6, 361)
 
 ENDS: dict[str, tuple[str, Process]] = {
     "report": ("report: linear betas, T = 300", DDPM.linear(300, 1e-4, 0.02)),
-    "mended": ("mended: the same, shifted to SNR 0", zero_terminal_snr_linear(300, 1e-4, 0.02)),
+    "mended": ("mended: the same, shifted to SNR 0", DDPM.linear(300).zero_terminal_snr()),
     "ho": ("Ho et al.: linear betas, T = 1000", DDPM.linear(1000, 1e-4, 0.02)),
     "cosine": ("cosine betas, T = 1000", DDPM.cosine(1000)),
     "vp": ("VP SDE, β 0.1 to 20", VPSDE()),

@@ -71,7 +71,17 @@ class Step:
     t: Tensor
     s: Tensor
     memory: dict[str, Any] = field(default_factory=dict)
-    belief: Prediction = None  # type: ignore[assignment] - filled in by the loop
+    _belief: Prediction | None = None
+
+    @property
+    def belief(self) -> Prediction:
+        """What the model believes at (x, t), once the loop has asked it."""
+        assert self._belief is not None
+        return self._belief
+
+    @belief.setter
+    def belief(self, found: Prediction) -> None:
+        self._belief = found
 
     @property
     def process(self) -> Process:

@@ -30,7 +30,8 @@ class RunsTable(QTableWidget):
         self.itemChanged.connect(self._changed)
 
     def _folder(self, row: int) -> Path | None:
-        return self.item(row, 0).data(Qt.ItemDataRole.UserRole)
+        item = self.item(row, 0)
+        return item.data(Qt.ItemDataRole.UserRole) if item else None
 
     def selected(self) -> Path | None:
         """The folder of the run that is selected."""
@@ -40,9 +41,9 @@ class RunsTable(QTableWidget):
     def tick(self, folder: Path, on: bool = True) -> None:
         """Tick that run's box, or take the tick away."""
         for row in range(self.rowCount()):
-            if self._folder(row) == folder:
-                state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
-                self.item(row, 0).setCheckState(state)
+            item = self.item(row, 0)
+            if item is not None and self._folder(row) == folder:
+                item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
 
     def _changed(self, item: QTableWidgetItem) -> None:
         folder = item.data(Qt.ItemDataRole.UserRole)
