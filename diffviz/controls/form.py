@@ -70,21 +70,28 @@ class Form(QObject):
         for name, field in self.fields.items():
             if isinstance(field, OptionsField):
                 field.prefix = prefix
-                follow = partial(self._offer, field, self.settings[name].of)
-                self.fields[self.settings[name].of].changed.connect(follow)
-                follow()
-            field.changed.connect(self._tell)
-        if "model" in self.fields and "classes" in self.fields:
-            model, classes = self.fields["model"], self.fields["classes"]
-            model.changed.connect(lambda: classes.offer(model.classes))
-            classes.offer(model.classes)
+            field.changed.connect(partial(self._field_changed, name))
+        for name in self.fields:
+            self._follow(name)
         if self.first:
             self.set_values(self.first)
 
-    def _offer(self, field: OptionsField, of: str) -> None:
-        """Let the field show the options of what the field `of` chooses."""
-        chosen = self.settings[of].entries()[self.fields[of].value()]
-        field.offer(getattr(chosen, "options", ()))
+    def _field_changed(self, name: str) -> None:
+        self._follow(name)
+        if not self._quiet:
+            self._count()
+            self.changed.emit()
+
+    def _follow(self, name: str) -> None:
+        """Let the fields that depend on this one offer what it has: options, classes."""
+        quiet, self._quiet = self._quiet, True
+        for one, field in self.fields.items():
+            if isinstance(field, OptionsField) and self.settings[one].of == name:
+                chosen = self.settings[name].entries()[self.fields[name].value()]
+                field.offer(getattr(chosen, "options", ()))
+        if name == "model" and "classes" in self.fields:
+            self.fields["classes"].offer(self.fields["model"].classes)
+        self._quiet = quiet
 
     def _of_another(self, name: str) -> bool:
         return {"checkpoint": "model", "guidance": "classes"}[name] in self.settings
@@ -92,11 +99,6 @@ class Form(QObject):
     def __getitem__(self, name: str) -> Any:
         """The field of that setting."""
         return self.fields[name]
-
-    def _tell(self) -> None:
-        if not self._quiet:
-            self._count()
-            self.changed.emit()
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by the settings' names."""

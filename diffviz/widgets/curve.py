@@ -70,7 +70,9 @@ class CurvePlot(LatePlot):
         item.setClipToView(True)
         item.showGrid(x=True, y=True, alpha=0.2)
         item.setLogMode(x=False, y=self._log)
-        self._raw_line = item.plot(connect="finite")
+        # Points too where they are few, or the first alone could not be seen.
+        marks = {} if self._smooth else {"symbol": "o", "symbolSize": 5, "symbolPen": None}
+        self._raw_line = item.plot(connect="finite", **marks)
         self._smooth_line = item.plot(connect="finite")
         return plot
 
@@ -140,6 +142,7 @@ class CurvePlot(LatePlot):
         if self._smooth:
             raw = _mixed(raw, base, FAINTNESS)
         self._raw_line.setPen(pg.mkPen(raw, width=1))
+        self._raw_line.setSymbolBrush(raw)
         self._smooth_line.setPen(pg.mkPen(smooth, width=2))
 
     def _add(self, xs: ArrayLike, ys: ArrayLike) -> None:

@@ -78,6 +78,9 @@ class LatePlot(QWidget):
         """Take the colours from the palette, if the plot is made."""
         raise NotImplementedError
 
+    def hasHeightForWidth(self) -> bool:
+        return False  # the placeholder wraps, but a plot asks for no height by its width
+
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if not self._asked:

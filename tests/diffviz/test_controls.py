@@ -173,3 +173,14 @@ def test_a_choice_shows_titles_and_gives_ids(qtbot):
     qtbot.addWidget(field)
     assert field.currentText() == "Bee"
     assert field.value() == "b"
+
+
+def test_every_change_that_is_told_is_a_whole_ask(form):
+    """Whoever hears of another choice finds its options there already."""
+    told = []
+    form.changed.connect(lambda: told.append(form.ask()))
+    form.restore(Small("edm-heun", {"churn": 5.0}))
+    form["sampler"].set_value("ddim")
+    form["sampler"].set_value("predictor-corrector")
+    assert [ask.sampler for ask in told] == ["edm-heun", "ddim", "predictor-corrector"]
+    assert told[1].options == told[2].options == {}

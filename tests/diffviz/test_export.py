@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -499,3 +500,103 @@ def test_any_damage_is_a_problem_or_harmless(tmp_path, frames, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with suppress(Problem):
         assert isinstance(settings_in(path), dict)
+
+
+_INPAINT = {
+    "image": 7, "forget": "left", "mask": [], "sampler": "ddim", "steps": 3, "repeats": 2,
+    "seed": 5, "class": -1, "guidance": 1.0, "show": "guess", "fraction": 1.0,
+}  # fmt: skip
+_MODES = [{"mean": -1.0, "std": 0.25, "weight": 0.5}, {"mean": 1.5, "std": 0.5, "weight": 0.25}]
+OLD = {  # what files of version 1 hold of each view, and what of it is to be seen again
+    "trajectories": (
+        {"panel": "Trajectories", "rows": [
+            {"row": "ddpm", "folder": "modern", "sampler": "ddim", "steps": 4, "label": -1,
+             "guidance": 1.0},
+            {"row": "sde", "folder": "modern-sde", "sampler": "heun", "steps": 3, "label": -1,
+             "guidance": 1.0}],
+         "count": 16, "seed": 9, "start": 1.0, "image": 0, "show": "guess", "layout": "mosaic",
+         "fraction": 0.5},
+        lambda ask: (ask.ddpm.sampler, ask.sde.sampler, ask.sde.steps, ask.seed, ask.show),
+        ("ddim", "heun", 3, 9, "guess"),
+    ),
+    "samplers": (
+        {"panel": "Samplers", "model": "modern-sde", "checkpoint": "",
+         "columns": [["ddim", 2], ["euler-maruyama", 3]], "count": 16, "seed": 4, "class": -1,
+         "guidance": 1.0, "reference": ["ddim", 200], "judged": 0, "plot": "error"},
+        lambda ask: ([(c.sampler, c.steps) for c in ask.columns], ask.seed, ask.count),
+        ([("ddim", 2), ("euler-maruyama", 3)], 4, 16),
+    ),
+    "gallery": (
+        {"panel": "Gallery", "model": "modern", "checkpoint": "", "sampler": "ddpm", "steps": 2,
+         "count": 16, "seed": 6, "class": -1, "guidance": 1.0, "selected": [1, 3]},
+        lambda ask: (ask.model, ask.sampler, ask.steps, ask.count, ask.seed, ask.classes),
+        ("modern", "ddpm", 2, 16, 6, "any"),
+    ),
+    "edit": (
+        {"panel": "Edit", "tool": "inpaint", "model": "modern", "checkpoint": "",
+         "inpaint": _INPAINT, "encode": {"image": 2, "tolerance": 0.01},
+         "interpolate": {"first": 3, "second": 4, "count": 5, "tolerance": 0.001}},
+        lambda ask: (ask.tool, ask.inpaint.image, ask.inpaint.mask, ask.inpaint.repeats,
+                     ask.encode.image, ask.interpolate.count),
+        ("inpaint", "7", "left", 2, "2", 5),
+    ),
+    "runs": ({"panel": "Runs", "ticked": ["modern"]}, lambda ask: ask.ticked, ("modern",)),
+    "overview": (
+        {"panel": "Overview 1-D", "process": "VE SDE", "modes": _MODES, "seed": 3, "t": 0.25},
+        lambda ask: (ask.process, [m.mean for m in ask.modes], ask.seed, ask.t),
+        ("ve", [-1.0, 1.5], 3, 0.25),
+    ),
+    "plane": (
+        {"panel": "Plane 2-D", "shape": "checkerboard", "process": "VP SDE", "seed": 2,
+         "views": ["Probability-flow ODE, exact score", "Reverse SDE, exact score"],
+         "strokes": [], "t": 0.5},
+        lambda ask: (ask.process, ask.shape, ask.left, ask.right, ask.seed, ask.t),
+        ("vp", "checkerboard", "flow", "reverse", 2, 0.5),
+    ),
+    "schedule": (
+        {"panel": "Schedules", "ticked": ["VP SDE (modern-sde)"], "mended": [], "t": 0.5},
+        lambda ask: (ask.ticked, ask.t),
+        (("vp",), 0.5),
+    ),
+}  # fmt: skip
+
+
+def test_files_of_version_1_open_in_every_view(qtbot, window, tmp_path):
+    said = []
+    window.show_problem = said.append
+    window.session.problem.connect(said.append)
+
+    def shows(name):
+        works = window.views[name].works
+        return window.view_id == name and not window.jobs and not any(w.busy for w in works)
+
+    assert set(OLD) == set(window.views) - {"training"}
+    for name, (old, seen, expected) in OLD.items():
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(png(("diffviz", json.dumps(old))))
+        window.files.open(path)
+        qtbot.waitUntil(partial(shows, name), timeout=60_000)
+        assert said == [], name
+        assert seen(window.views[name].ask()) == expected, name
+
+
+def test_what_the_window_writes_holds_ids_and_comes_back(qtbot, window, tmp_path):
+    """Whole views and the training's drawn curves carry their settings as grids do."""
+    said = []
+    window.show_problem = said.append
+    window.stage.setCurrentWidget(window.views["schedule"])
+    before = window.views["schedule"].ask(), window.training.ask()
+    names = ("view.png", "view.svg", "curves.png", "curves.svg")
+    for name in names:
+        getattr(window.files, name.partition(".")[0])(tmp_path / name)
+    qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+    for name in names:
+        view = "schedule" if name.startswith("view") else "training"
+        expected = stored(view, before[0] if view == "schedule" else before[1])
+        assert settings_in(tmp_path / name) == json.loads(json.dumps(expected))
+        window.stage.setCurrentWidget(window.trajectories)
+        window.files.open(tmp_path / name)
+        qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+        assert window.views[view].ask() == before[view == "training"]
+        assert (window.view_id == "schedule") == (view == "schedule")
+    assert said == []

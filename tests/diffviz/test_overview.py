@@ -26,7 +26,7 @@ def settle(qtbot, panel):
 
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr(work_toys, "OVERVIEW_PATHS", 200)
+    monkeypatch.setattr(work, "OVERVIEW_PATHS", 200)
     panel = OverviewView(Session(tmp_path))
     qtbot.addWidget(panel, before_close_func=OverviewView.shutdown)
     panel.resize(860, 640)
@@ -73,7 +73,7 @@ def drag(qtbot, plot, start, end, steps=6):
 
 @pytest.mark.parametrize("choice", OLD_PROCESSES)
 def test_every_process_gives_the_exact_density_and_paths_that_follow_it(choice, monkeypatch):
-    monkeypatch.setattr(work_toys, "OVERVIEW_PATHS", 600)
+    monkeypatch.setattr(work, "OVERVIEW_PATHS", 600)
     name, parameters = OLD_PROCESSES[choice]
     modes = tuple(work.Mode(m.mean, m.std, m.weight) for m in MODES)
     found = list(work.overview(Overview(name, parameters, modes=modes)))

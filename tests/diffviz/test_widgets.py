@@ -146,12 +146,13 @@ def failing(error: Exception):
         (ValueError("odd"), "ValueError: odd"),
     ],
 )
-def test_job_reports_failures_after_the_events_and_before_the_end(qtbot, error, said):
+def test_job_reports_failures_after_the_events_and_before_the_end(qtbot, caplog, error, said):
     record = run_job(qtbot, failing(error))
     assert record.events == [1]
     assert record.log[0] == "events"
     assert said in record.log[1]
     assert record.log[2:] == ["ended"]
+    caplog.clear()  # what nobody foresaw is in the log
 
 
 def test_job_reports_failure_to_make(qtbot):

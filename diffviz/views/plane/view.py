@@ -56,6 +56,7 @@ class PlaneView(View):
         self.learnt: work.LearntField | None = None
         self.paths: dict[tuple[str, bool], np.ndarray] = {}
         self.strokes: list[np.ndarray] = []
+        self.computed: dict[str, Any] = {}  # what the field was last worked out of
         reach = toys.REACH[2]
         self.plots = [FieldPlot(reach, f"{side}FieldPlot", f"{side} view") for side in
                       ("left", "right")]  # fmt: skip
@@ -148,8 +149,7 @@ class PlaneView(View):
         row.addStretch(1)
         row.addWidget(self.busy)
         self.shape.changed.connect(self._shape_chosen)
-        for name in ("process", "parameters", "seed"):
-            self.form[name].changed.connect(self.compute)
+        self.form.changed.connect(self._changed)
         self.draw.toggled.connect(self._set_drawing)
         self.clear.clicked.connect(self._clear_strokes)
         self.arrows.toggled.connect(self.show_time)
@@ -165,10 +165,21 @@ class PlaneView(View):
     def by_hand(self) -> bool:
         return bool(self.shape.value() == work.HAND)
 
+    def _changed(self) -> None:
+        """Another process or seed is another field; another view is only shown."""
+        if self._kept() != self.computed:
+            self.compute()
+
+    def _kept(self) -> dict[str, Any]:
+        """What the field follows from, of what the form holds; the shape has a say of its own."""
+        values = self.form.values()
+        return {name: values[name] for name in ("process", "parameters", "seed")}
+
     def compute(self) -> None:
         """Work out everything anew; training under way, and what it learnt, is given up."""
         self.stop_learning()
         self.work.drop()
+        self.computed = self._kept()
         self.field, self.learnt, self.paths = None, None, {}
         self.loss.clear()
         drawn = not self.by_hand or bool(self.strokes)

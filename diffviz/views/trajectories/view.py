@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz.controls.fields import choose
+from diffviz.controls.fields import choose, narrow
 from diffviz.controls.form import Form
 from diffviz.shell.session import ROWS, Session
 from diffviz.views.pictures import BINS
@@ -100,7 +100,7 @@ class TrajectoriesView(View):
             )
         )  # fmt: skip
         self.sample_button.clicked.connect(self.sample)
-        self.stop_button.clicked.connect(self.stop)
+        self.stop_button.clicked.connect(self.drawing.stop)
         self.form["show"].changed.connect(self.show_time)
         self.form["layout"].changed.connect(self._arrange)
         self.timeline.position_changed.connect(self.show_time)
@@ -116,11 +116,13 @@ class TrajectoriesView(View):
         self.begin_at = QComboBox(objectName="startCombo")
         self.begin_at.setAccessibleName("Start")
         self.begin_at.setToolTip("Pure noise, or an image noised part of the way")
-        self.begin_at.addItem("from noise", "noise")
-        self.begin_at.addItem("from an image", "image")
+        self.begin_at.addItem("noise", "noise")
+        self.begin_at.addItem("an image", "image")
         self.begin_at.currentIndexChanged.connect(self._follow_start)
         self.form["start"].setPrefix("t = ")
         self.form["image"].setFixedWidth(80)
+        for combo in (self.begin_at, self.form["show"], self.form["layout"]):
+            narrow(combo, 6)
         controls = self.form.row("count", "seed", end=False)
         controls.addWidget(QLabel("Start"))
         controls.addWidget(self.begin_at)
@@ -149,6 +151,8 @@ class TrajectoriesView(View):
             head.setContentsMargins(0, 0, 0, 0)
             head.addWidget(QLabel(f"<b>{ROW_TITLES[row]}</b>"))
             self.steps[row].setSuffix(" steps")
+            for combo in (form["model"].model, form["sampler"], form["classes"].combo):
+                narrow(combo, 6)
             names = ("model", "sampler", "steps", "classes")
             for name in names:
                 field = form[name]
@@ -260,10 +264,6 @@ class TrajectoriesView(View):
         self._show_spent()
         self.session.message.emit("Sampling…")
 
-    def stop(self) -> None:
-        """Leave the drawing under way where it is."""
-        self.drawing.stop()
-
     def time(self) -> float:
         """The t that the timeline stands at: the start at its left end, 0 at its right."""
         start = self.asked.start if self.asked else 1.0
@@ -333,10 +333,9 @@ class TrajectoriesView(View):
     def prepare(self, ask: work.Trajectories) -> None:
         for row, form in self.rows.items():
             form.restore(ask.rows[row])
-            for folder in self.session.places:
-                if (folder / ask.rows[row].model / "config.json").exists():
-                    self.session.open_model(row, folder / ask.rows[row].model)
-                    break
+            found = (place / ask.rows[row].model for place in self.session.places)
+            if folder := next((f for f in found if (f / "config.json").exists()), None):
+                self.session.open_model(row, folder)
         self.form.set_values(
             {n: getattr(ask, n) for n in ("count", "seed", "image", "show", "layout")}
         )
@@ -351,7 +350,6 @@ class TrajectoriesView(View):
         self.draw()
 
     def grid(self) -> np.ndarray | None:
-        """The four views' images, row by row, as one array; None when nothing is shown."""
         shown = [view.images for view in self.views.values() if view.images is not None]
         return np.concatenate(shown) if shown else None
 
