@@ -235,10 +235,11 @@ TOYS = Catalogue(
     Entry("spiral", "spiral", "", "trainer.toys:spiral"),
 )
 
+# In the order in which a folder is asked whether it is of that format.
 DATASETS = Catalogue(
-    "kind of data set",
+    "data format",
     Entry("mnist", "MNIST: 60,000 handwritten digits", "", "trainer.data.idx:load_mnist"),
     Entry("idx", "IDX files", "Fashion-MNIST, EMNIST, KMNIST…", "trainer.data.idx:IDX"),
     Entry("cifar", "CIFAR-10's binary files", "", "trainer.data.cifar:CIFAR"),
-    Entry("images", "A folder of images", "Subfolders are classes", "trainer.data.folders:Images"),
+    Entry("images", "images", "Subfolders are classes", "trainer.data.folders:Images"),
 )

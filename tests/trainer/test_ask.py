@@ -1,5 +1,6 @@
 """Asks: what is refused, and that everything comes back from what is stored."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -170,7 +171,14 @@ def test_an_asks_options_do_not_change():
 
 
 @pytest.mark.parametrize(
-    "table", [catalogue.SAMPLERS, catalogue.PROCESSES, catalogue.NETWORKS, catalogue.TOYS]
+    "table",
+    [
+        catalogue.SAMPLERS,
+        catalogue.PROCESSES,
+        catalogue.NETWORKS,
+        catalogue.TOYS,
+        catalogue.DATASETS,
+    ],
 )
 def test_a_catalogue_agrees_with_what_exists(table):
     titles = [entry.title for entry in table.values()]
@@ -205,3 +213,27 @@ def test_declarations_need_no_torch_and_no_qt():
 
 def test_requests_name_the_guidance_that_measures_chose():
     assert settings_of(Drawing)["guidance"].default == requests.GUIDANCE
+
+
+def test_what_a_notebook_needs_is_there_by_name():
+    import trainer
+
+    for name in dir(trainer):
+        assert getattr(trainer, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = trainer.nonsense
+
+
+@pytest.mark.parametrize("table", [catalogue.PROCESSES, catalogue.NETWORKS])
+def test_the_catalogue_tells_what_each_takes(table):
+    for entry in table.values():
+        found = entry.find()
+        taken = inspect.signature(found.__init__ if inspect.isclass(found) else found).parameters
+        own = {n: p.default for n, p in taken.items() if n not in ("self", "channels", "classes")}
+        own = {n: default for n, default in own.items() if n not in ("args", "kwargs")}
+        assert {one.name: one.default for one in entry.options} == own
+
+
+def test_a_process_says_whether_it_is_a_chain():
+    for entry in catalogue.PROCESSES.values():
+        assert (entry.make().chain_steps is not None) == entry.chain

@@ -225,7 +225,7 @@ def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, ca
     hole[forgotten] = True
     found = spoken(capsys)
     assert found == {
-        "images": 3, "nfe": 8, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
+        "images": 3, "nfe": 4, "forgotten": pytest.approx(hole.mean()), "out": "out.npz"
     }  # fmt: skip
     images = load_samples(Path("out.npz"), (1, 28, 28))[:, 0]
     assert (images[:, ~hole] == load("mnist").test[4, 0][~hole]).all()

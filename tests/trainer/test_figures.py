@@ -269,7 +269,7 @@ def test_likelihood_is_measured_with_its_error(folder, data):
 def test_where_the_run_may_not_be_written_measures_go_to_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = Run.open(folder / "modern")
-    checkpoint, _ = measures.checkpoint_facts(measures.newest(run))
+    checkpoint, _ = measures.checkpoint_facts(run.newest())
     (run.folder / "measures.json").mkdir()  # no file can be put there, whoever asks
     made = measures.Measure("samples", checkpoint, {"count": 1}, {"fid": 1.0}, "a machine")
     measures.keep(run, made)

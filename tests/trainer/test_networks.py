@@ -23,7 +23,7 @@ def one_thread():
 
 def small(name, **options):
     torch.manual_seed(0)
-    network = NETWORKS[name](width=8, **options)
+    network = NETWORKS[name].find()(width=8, **options)
     for parameter in network.parameters():  # the zero-initialised ones too, so that all have effect
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.2)

@@ -33,3 +33,15 @@ def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
     images = np.stack([in_channels(picture, channels) for picture in pictures])
     held = max(1, len(images) // 10)
     return ImageSet(folder.name, images[held:], labels[held:], images[:held], labels[:held])
+
+
+class Images:
+    """Any other folder: image files in it, or in its subfolders."""
+
+    @staticmethod
+    def fits(names: list[str]) -> bool:
+        return True
+
+    @staticmethod
+    def load(folder: Path, side: int) -> ImageSet:
+        return load_image_folder(folder, side)

@@ -128,3 +128,15 @@ def load_idx_folder(folder: Path) -> ImageSet:
         np.ascontiguousarray(test[:, None]),
         test_labels.astype(np.int64) - first,
     )
+
+
+class IDX:
+    """IDX files, by their names. They have a size of their own: `side` is not asked."""
+
+    @staticmethod
+    def fits(names: list[str]) -> bool:
+        return any(IDX_NAME.fullmatch(name) for name in names)
+
+    @staticmethod
+    def load(folder: Path, side: int) -> ImageSet:
+        return load_idx_folder(folder)

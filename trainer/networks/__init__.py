@@ -1,33 +1,27 @@
 """The networks: network(x, t, labels=None) -> like x; x (B, C, H, W), t (B,) in [0, 1].
 
-Any H and W work: each pads to the multiple it needs and crops again.
+What a network keeps to: `__init__` takes `channels` of the images, `classes` (0: it knows none) and
+the options that trainer.catalogue.NETWORKS tells; it has the attribute `classes`; `forward` answers
+in x's shape for any H and W, labels (B,) being 0…classes-1, or -1 for no class.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from trainer.catalogue import NETWORKS
 from trainer.config import ExperimentConfig
-from trainer.networks.lean import UNet
-from trainer.networks.report import ReportUNet
 from trainer.problems import Problem
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"lean": UNet, "report": ReportUNet}
+__all__ = ["NETWORKS", "make_network"]
 
 
 def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -> nn.Module:
     """The untrained network that `config` names, for images of that many channels."""
-    if config.network not in NETWORKS:
-        raise Problem(
-            f"There is no network '{config.network}'. Choose one of: {', '.join(NETWORKS)}."
-        )
+    entry, options = NETWORKS.named(config.network), config.filled("network_parameters")
     try:
-        network = NETWORKS[config.network](
-            channels=channels, classes=config.classes, **config.network_parameters
-        )
+        network: nn.Module = entry.find()(channels=channels, classes=config.classes, **options)
     except TypeError as error:
         raise Problem(
-            f"The network '{config.network}' does not take {config.network_parameters}: {error}."
+            f"The network '{config.network}' does not take {options}: {error}."
         ) from error
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
