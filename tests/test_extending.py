@@ -12,14 +12,16 @@ import torch
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from diffviz.controls.form import Form, read_stored, stored
-from diffviz.export import FORMATS
+from diffviz.export import FORMATS, Format, Shown, format_of, formats, with_ending
 from diffviz.shell.session import Session
 from diffviz.views import VIEWS
 from diffviz.views.view import View
 from trainer.__main__ import main
 from trainer.ask import Ask, option, setting
-from trainer.catalogue import NETWORKS, PROCESSES, SAMPLERS, Entry
+from trainer.catalogue import DATASETS, NETWORKS, PROCESSES, SAMPLERS, Entry
 from trainer.config import PRESETS, ExperimentConfig
+from trainer.data import load
+from trainer.data.image_set import ImageSet
 from trainer.drawing import drawn_images
 from trainer.problems import Problem
 from trainer.processes import VPSDE, make_process
@@ -200,16 +202,38 @@ def test_a_view(monkeypatch, here, qtbot, tmp_path, small_app):
     assert opened().views["word"].ask().word == "goodbye"
 
 
-def test_an_export_format(monkeypatch, here, tmp_path):
-    from diffviz.export import Format, filters, write
-
-    here.write = lambda path, content, settings, **_: path.write_bytes(b"raw:" + content.tobytes())
-    entry = Format(
-        "raw", "Raw bytes", "Nothing but the pixels", "my_own:write", suffix=".raw", takes=("grid",)
-    )
+def test_an_export_format(monkeypatch, here, tmp_path, qtbot):
+    here.raw = lambda shown: lambda: b"raw:" + shown.frames[0].tobytes()
+    entry = Format("raw", "Raw bytes", "", "my_own:raw", suffix=".raw", takes=("grid",))
+    with pytest.raises(Problem, match=r"as \.png, not as 'a\.raw'"):
+        format_of(tmp_path / "a.raw", "grid")
     monkeypatch.setitem(FORMATS, "raw", entry)
-    assert "Raw bytes (*.raw)" in filters("grid")
-    write("grid", tmp_path / "a.raw", np.zeros((1, 2, 2), np.uint8), {})
-    assert (tmp_path / "a.raw").read_bytes() == b"raw:\0\0\0\0"
-    with pytest.raises(Problem):
-        write("grid", tmp_path / "a.nosuch", np.zeros((1, 2, 2), np.uint8), {})
+    assert "Raw bytes (*.raw)" in [one.filter for one in formats("grid")]
+    chosen = format_of(tmp_path / "a.raw", "grid")
+    shown = Shown(frames=[np.zeros((1, 2, 2), np.uint8)])
+    assert chosen.begin(shown)() == b"raw:\0\0\0\0"
+    assert with_ending(tmp_path / "a", chosen).name == "a.raw"
+
+
+def test_a_data_format(monkeypatch, here, capsys, tmp_path):
+    class Columns:
+        """A folder with one .npy of images (N, H, W), uint8."""
+
+        @staticmethod
+        def fits(names):
+            return any(name.endswith(".npy") for name in names)
+
+        @staticmethod
+        def load(folder, side):
+            images = np.load(next(folder.glob("*.npy")), allow_pickle=False)[:, None]
+            labels = np.zeros(len(images), np.int64)
+            return ImageSet(folder.name, images, labels, images[:2], labels[:2])
+
+    here.Columns = Columns
+    own = Entry("columns", "arrays of NumPy", "", "my_own:Columns")
+    before = dict(DATASETS)
+    monkeypatch.setattr(DATASETS, "items", lambda: {"columns": own, **before}.items())
+    np.save(tmp_path / "a.npy", np.zeros((5, 8, 8), np.uint8))
+    assert load(str(tmp_path)).shape == (1, 8, 8)
+    with pytest.raises(Problem, match="arrays of NumPy"):
+        load(str(tmp_path / "nowhere"))
