@@ -261,7 +261,8 @@ class Ask:
     def filled(self, name: str) -> dict[str, Any]:
         """All options of what the field chooses: those given, and the others' defaults."""
         known = options_of(self, name, getattr(self, settings_of(type(self))[name].of))
-        return {key: one.default for key, one in known.items()} | getattr(self, name)
+        given: Options = getattr(self, name)
+        return {key: one.default for key, one in known.items()} | given
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them, with the version."""

@@ -41,7 +41,8 @@ def predict(model: Model, process: Process, x: Tensor, t: Tensor) -> Prediction:
     nothing of x0, and only a network that predicts x0 or v can start there.
     """
     if hasattr(model, "predict"):
-        return model.predict(x, t)
+        own: Prediction = model.predict(x, t)
+        return own
     return from_output("eps", process, x, model(x, t), t)
 
 
@@ -162,7 +163,8 @@ class Denoiser(nn.Module):
         lower = self.precision != torch.float32
         with torch.autocast(x.device.type, dtype=self.precision if lower else None, enabled=lower):
             answer = self.network(scaled, t) if labels is None else self.network(scaled, t, labels)
-        return answer.to(x.dtype)
+        found: Tensor = answer.to(x.dtype)
+        return found
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """x0 and eps at x (B, …), t (B,), each like x."""

@@ -71,7 +71,8 @@ def decoder_nats(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     above, below = torch.where(flip, -below, above), torch.where(flip, -above, below)
     most, least = torch.special.log_ndtr(above), torch.special.log_ndtr(below)
     logs = most + torch.log1p(-torch.exp(least - most))
-    return -logs.flatten(1).sum(1).to(x0.dtype)
+    nats: Tensor = -logs.flatten(1).sum(1)
+    return nats.to(x0.dtype)
 
 
 def prior_nats(process: Process, x0: Tensor) -> Tensor:

@@ -149,7 +149,8 @@ class PointNetwork(nn.Module):
         time = t[:, None] * self.octaves
         place = torch.cat([x * 1.5, x * 3.0], 1)
         parts = [x, place.sin(), place.cos(), time.sin(), time.cos()]
-        return self.body(torch.cat(parts, 1))
+        answer: Tensor = self.body(torch.cat(parts, 1))
+        return answer
 
 
 @dataclass(frozen=True)

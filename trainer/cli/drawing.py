@@ -47,10 +47,11 @@ def sample(arguments: argparse.Namespace) -> int:
         arguments.start = EDITED
     ask = ask_from(arguments, Drawing)
     from trainer.cli import running
+    from trainer.training.distributed import team
 
     running.check_target(arguments.out)
     images, nfe = running.drawn(ask, running.opened_by(arguments, ask))
-    if not running.team().leads:
+    if not team().leads:
         return 0
     running.save_images(arguments.out, images)
     found = {"images": len(images), "nfe": nfe, "out": str(arguments.out)}
@@ -63,12 +64,13 @@ def inpaint(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Inpainting)
     from trainer.cli import running
     from trainer.drawing import mask_of
+    from trainer.training.distributed import team
 
     running.check_target(arguments.out)
     opened = running.opened_by(arguments, ask)
     share = float(mask_of(ask.mask, *opened.shape[1:]).mean())
     images, nfe = running.drawn(ask, opened)
-    if not running.team().leads:
+    if not team().leads:
         return 0
     running.save_images(arguments.out, images)
     found = {"images": ask.count, "nfe": nfe, "forgotten": share, "out": str(arguments.out)}

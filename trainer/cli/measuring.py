@@ -95,6 +95,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from trainer.data import load
     from trainer.data.samples import load_samples
     from trainer.metrics.features import feature_set
+    from trainer.training.distributed import team
 
     if arguments.save is not None:
         running.check_target(arguments.save)
@@ -108,7 +109,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         data = load(arguments.dataset or opened.run.config.dataset)
         feature_set(ask.features)  # what it lacks shows before the long drawing
         images, nfe = running.drawn(ask, opened)
-        if not running.team().leads:
+        if not team().leads:
             return 0
         found |= {"run": str(opened.run.folder), "sampler": ask.sampler, "nfe": nfe}
         if arguments.save is not None:

@@ -69,8 +69,9 @@ def _samples_from_npz(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     found = [array for array in found if array.ndim == 4]
     if len(found) != 1:
         raise Problem(f"{path} holds {len(found)} arrays of images as bytes; it must hold one.")
-    if found[0].shape[1:] == shape:
-        return found[0]
-    if found[0].shape[1:] == (height, width, channels):
-        return np.ascontiguousarray(found[0].transpose(0, 3, 1, 2))
-    raise Problem(f"{path} holds images {found[0].shape[1:]}, not {shape}.")
+    images: np.ndarray = found[0]
+    if images.shape[1:] == shape:
+        return images
+    if images.shape[1:] == (height, width, channels):
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    raise Problem(f"{path} holds images {images.shape[1:]}, not {shape}.")

@@ -1,6 +1,6 @@
 """Figure 3: the network, drawn from the module itself while an image passes through it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -55,8 +55,8 @@ def trace(network: nn.Module, shape: tuple[int, int, int]) -> list[Unit]:
     units: list[Unit] = []
     outputs: list[Tensor] = []
 
-    def watch(path: str):
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def watch(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             x = inputs[0]
             skip = None
             # The unit just before is the main road, not a skip.
@@ -118,7 +118,7 @@ def _box(axes: Axes, x: float, y: float, unit: Unit, narrow: bool) -> None:
         axes.plot([x], [y - HIGH / 2], "o", color=COLOURS[4], markersize=3.2, zorder=5)
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **look) -> None:
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
     style = {"arrowstyle": "-|>", "mutation_scale": 5, "color": INK, "lw": 0.8, **look}
     axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **style))
 

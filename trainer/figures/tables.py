@@ -58,7 +58,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
     for found in cards:
         judged = [m for m in found["measures"] if m["kind"] == "likelihood"]
         best = max(judged, key=lambda m: m["values"]["images"], default=None)
-        samplers: dict[tuple[str, int, float | None], dict[int, dict]] = {}
+        samplers: dict[tuple[str, int, float | None], dict[int, dict[str, Any]]] = {}
         for m in found["measures"]:
             if m["kind"] == "samples":
                 asked = m["settings"]
@@ -67,7 +67,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
         time = "not recorded" if found["seconds"] is None else duration(found["seconds"])
         seen = "?" if found["images_seen"] is None else f"{found['images_seen']:,}"
         first = (found["name"], time, seen)
-        unmeasured = {("not measured", 0, None): dict[int, dict]()}
+        unmeasured = {("not measured", 0, None): dict[int, dict[str, Any]]()}
         for (sampler, steps, guidance), by_count in (samplers or unmeasured).items():
             cells = []
             for count in counts:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure as Sheet
 from scipy.stats import wasserstein_distance
 
 from trainer.data import ImageSet
 from trainer.exact import Mixture, MixtureModel
-from trainer.figures.draw import COLOURS, INK, Sheet, finish, sheet, show, small
+from trainer.figures.draw import COLOURS, INK, finish, sheet, show, small
 from trainer.figures.pictures import Drawing, a_nine, pictures
 from trainer.images import to_signed
 from trainer.likelihood import prior_nats

@@ -45,7 +45,8 @@ def moments(features: np.ndarray) -> Moments:
 def _root(covariance: np.ndarray) -> np.ndarray:
     """The symmetric square root of a positive semidefinite matrix."""
     values, vectors = eigh(covariance)
-    return vectors * np.sqrt(values.clip(0)) @ vectors.T
+    root: np.ndarray = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    return root
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -169,7 +170,8 @@ def spread_out(images: np.ndarray, count: int) -> np.ndarray:
     """
     if count >= len(images):
         return images
-    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
+    chosen: np.ndarray = images[np.linspace(0, len(images) - 1, count).round().astype(int)]
+    return chosen
 
 
 def classify(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,10 +69,12 @@ class DigitNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The (N, 128) activations that the last layer reads."""
-        return self.layers(images.contiguous(memory_format=torch.channels_last))
+        found: Tensor = self.layers(images.contiguous(memory_format=torch.channels_last))
+        return found
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        logits: Tensor = self.head(self.features(images))
+        return logits
 
 
 def digit_input(images: Tensor) -> Tensor:
@@ -189,7 +191,8 @@ def inception(weights: Path) -> Features:
     def extract(images: Tensor) -> Tensor:
         if images.shape[1] not in (1, 3):
             raise Problem(f"Inception takes grey or colour, not {images.shape[1]} channels.")
-        return network(images.expand(-1, 3, -1, -1).contiguous())[0]
+        found: Tensor = network(images.expand(-1, 3, -1, -1).contiguous())[0]
+        return found
 
     return Features(f"inception-{hashlib.sha256(content).hexdigest()[:8]}", extract)
 

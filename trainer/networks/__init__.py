@@ -18,10 +18,12 @@ __all__ = ["NETWORKS", "make_network"]
 def make_network(config: ExperimentConfig, channels: int, device: str = "cpu") -> nn.Module:
     """The untrained network that `config` names, for images of that many channels."""
     entry, options = NETWORKS.named(config.network), config.filled("network_parameters")
+    network: nn.Module
     try:
-        network: nn.Module = entry.find()(channels=channels, classes=config.classes, **options)
+        network = entry.find()(channels=channels, classes=config.classes, **options)
     except TypeError as error:
         raise Problem(
             f"The network '{config.network}' does not take {options}: {error}."
         ) from error
-    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network

@@ -32,7 +32,8 @@ class Block(nn.Module):
         h = self.norm(self.conv1(x))
         scale, shift = self.film(vector)[:, :, None, None].to(h.dtype).chunk(2, dim=1)
         h = torch.addcmul(shift, h, 1 + scale)
-        return self.skip(x) + self.conv2(functional.silu(h))
+        added: Tensor = self.skip(x) + self.conv2(functional.silu(h))
+        return added
 
 
 class UNet(nn.Module):

@@ -45,7 +45,7 @@ class Conditioning(nn.Module):
         self.labels = nn.Embedding(classes + 1, dim) if classes else None
 
     def forward(self, t: Tensor, labels: Tensor | None) -> Tensor:
-        vector = self.layers(time_embedding(t, self.dim))
+        vector: Tensor = self.layers(time_embedding(t, self.dim))
         if self.labels is not None:
             if labels is None:
                 labels = torch.full_like(t, -1, dtype=torch.long)
@@ -71,4 +71,5 @@ class Attention(nn.Module):
             mixed = functional.scaled_dot_product_attention(*whole)[:, 0]
         else:
             mixed = torch.softmax(q * c**-0.5 @ k.transpose(1, 2), dim=-1) @ v
-        return x + self.out(mixed.transpose(1, 2).reshape(b, c, h, w))
+        answer: Tensor = self.out(mixed.transpose(1, 2).reshape(b, c, h, w))
+        return x + answer

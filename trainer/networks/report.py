@@ -44,7 +44,8 @@ class ReportLevel(nn.Module):
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x, vector)
-        return self.attention(x)
+        mixed: Tensor = self.attention(x)
+        return mixed
 
 
 class ReportDown(nn.Module):
@@ -56,7 +57,8 @@ class ReportDown(nn.Module):
         self.pool = nn.AvgPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) + self.pool(x)
+        halved: Tensor = self.conv(x) + self.pool(x)
+        return halved
 
 
 class ReportUp(nn.Module):
@@ -68,7 +70,8 @@ class ReportUp(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.grow(x))
+        doubled: Tensor = self.conv(self.grow(x))
+        return doubled
 
 
 class ReportUNet(nn.Module):
@@ -125,4 +128,5 @@ class ReportUNet(nn.Module):
             if depth > 0:
                 h = self.up[depth - 1](h)
             h = level(torch.cat([h, skips.pop()], dim=1), vector)
-        return self.head(h)[..., :height, :width]
+        answer: Tensor = self.head(h)
+        return answer[..., :height, :width]

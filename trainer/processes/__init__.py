@@ -18,6 +18,7 @@ __all__ = [
 def make_process(name: str, parameters: dict[str, Any]) -> Process:
     """The process of that name in PROCESSES; a Problem names what is wrong with the parameters."""
     try:
-        return PROCESSES.named(name).make(**parameters)
+        made: Process = PROCESSES.named(name).make(**parameters)
     except (TypeError, IndexError, RuntimeError) as error:
         raise Problem(f"The process '{name}' does not take {parameters}: {error}.") from error
+    return made

@@ -132,13 +132,14 @@ class Noise:
 
 
 def _inside(time: float, depth: int, place: int) -> bool:
-    return place <= time * 2**depth <= place + 1
+    return place <= math.ldexp(time, depth) <= place + 1
 
 
 def _deviation(early: float, late: float) -> float:
     """The standard deviation of the path's increment, which is straight inside the last cells."""
-    cell = 2.0**-DEPTH
-    first, last = (min(int(time / cell), 2**DEPTH - 1) for time in (early, late))
+    cells: int = 2**DEPTH
+    cell = 1 / cells
+    first, last = (min(int(time / cell), cells - 1) for time in (early, late))
     before, after = early / cell - first, late / cell - last
     if first == last:
         return (after - before) * math.sqrt(cell)

@@ -98,6 +98,8 @@ class RK45(Sampler):
         return Prediction(guess, (step.x - alpha * guess) / sigma)
 
     def step(self, at: Step) -> Tensor:
+        state: Tensor
+        guess: Tensor
         state, guess = next(at.memory["flow"])
         at.memory |= {"x": state, "guess": guess}
         return guess if at.s == 0 else state

@@ -45,7 +45,7 @@ def langevin(x: Tensor, eps: Tensor, a: Tensor, sigma: Tensor, snr: float, noise
     """
     gradient = -eps / sigma
     size = noise.flatten(1).norm(dim=1).mean() / gradient.flatten(1).norm(dim=1).mean()
-    step = 2 * a**2 * (snr * size) ** 2
+    step: Tensor = 2 * a**2 * (snr * size) ** 2
     return x + step * gradient + (2 * step).sqrt() * noise
 
 

@@ -112,7 +112,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
         wide = x.float()
         sums = wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))
         count = torch.full((1,), float(x.numel() // channels), device=x.device)
-        total = Summed.apply(torch.cat([*sums, count]))
+        total: Tensor = Summed.apply(torch.cat([*sums, count]))  # type: ignore[no-untyped-call]
         first, second, count = total.split([channels, channels, 1])
         mean = first / count
         var = (second / count - mean.square()).clamp_min(0)
