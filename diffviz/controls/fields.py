@@ -4,6 +4,7 @@ Every field has `value()`, `set_value(value)` and the signal `changed`.
 """
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from PySide6.QtCore import QPoint, QSize, Signal
@@ -87,6 +88,10 @@ class NumberField(QAbstractSpinBox):
         self.editingFinished.connect(self.commit)
 
     def value(self) -> Any:
+        """The value; what is being typed counts as soon as it is one."""
+        if self.lineEdit().isModified():
+            with suppress(Problem):
+                return self.setting.parse(self._typed())
         return self._value
 
     def set_value(self, value: Any) -> None:

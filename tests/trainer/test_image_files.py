@@ -1,5 +1,7 @@
 """CIFAR-10 and folders of images, whole and damaged."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,14 +70,18 @@ def test_a_folder_of_images_is_a_set_with_its_subfolders_as_classes(tmp_path):
     for k in range(20):
         kind = "ants" if k % 2 else "bees"
         size = (40 + k, 70, 3) if k % 3 else (50, 33, 3)
-        save(tmp_path, f"{kind}/{k}.png", np.full(size, k, np.uint8))
+        colour = np.full(size, k, np.uint8)
+        colour[..., 0] += 30  # greys in three channels would be grey
+        save(tmp_path, f"{kind}/{k}.png", colour)
     (tmp_path / "notes.txt").write_text("no image")
     found = load(str(tmp_path))
     assert found.train.shape == (18, 3, 32, 32)
     assert found.test.shape == (2, 3, 32, 32)
     assert found.classes == 2
-    # Every image is of one grey: k. So each is there once, with its own class.
-    shades = np.concatenate([found.train, found.test]).mean((1, 2, 3))
+    assert found.left_out == "Left out: 1 files that are no images."
+    assert found.names == ("ants", "bees")
+    # Green is k everywhere. So each is there once, with its own class.
+    shades = np.concatenate([found.train, found.test])[:, 1].mean((1, 2))
     labels = np.concatenate([found.train_labels, found.test_labels])
     assert sorted(shades) == list(range(20))
     assert all(label == (shade % 2 == 0) for shade, label in zip(shades, labels, strict=True))
@@ -108,9 +114,129 @@ def test_a_wide_image_keeps_its_middle(tmp_path):
     assert read_image(save(tmp_path, "wide.png", array), 10).min() == 255
 
 
-def test_sixteen_bits_keep_their_upper_eight(tmp_path):
-    path = save(tmp_path, "deep.png", np.full((6, 6), 200 * 256 + 17, np.uint16))
-    assert np.unique(read_image(path, 6)).tolist() == [200]
+@pytest.mark.parametrize(
+    ("top", "kind"), [(1023, np.uint16), (4095, np.uint16), (65_535, np.uint16), (4095, np.int32)]
+)
+def test_deep_images_are_as_bright_as_their_bits_allow(tmp_path, top, kind):
+    ramp = np.linspace(0, top, 64).astype(kind).reshape(8, 8)
+    path = save(tmp_path, f"deep.{'png' if kind == np.uint16 else 'tif'}", ramp)
+    assert np.abs(read_image(path, 8) - ramp * (255 / top)).max() <= 0.5
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255), (0, 4095)])
+def test_floats_are_taken_by_their_range(tmp_path, low, high):
+    ramp = np.linspace(low, high, 64, dtype=np.float32).reshape(8, 8)
+    seen = read_image(save(tmp_path, "float.tif", ramp), 8)
+    assert np.abs(seen - 255 * (ramp - low) / (high - low)).max() <= 0.51
+
+
+def test_what_is_not_finite_is_a_problem(tmp_path):
+    path = save(tmp_path, "nan.tif", np.full((4, 4), np.nan, np.float32))
+    with pytest.raises(Problem, match="not finite"):
+        read_image(path, 4)
+
+
+def test_white_is_judged_over_a_whole_folder(tmp_path):
+    """A dark image among 12-bit ones stays dark."""
+    for k in range(6):
+        save(tmp_path, f"{k}.png", np.full((4, 4), 200 if k else 4095, np.uint16))
+    found = load(f"{tmp_path}:4")
+    levels = sorted(np.unique(np.concatenate([found.train, found.test])).tolist())
+    assert levels == [round(200 / 4095 * 255), 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "PA", "RGB", "RGBA", "1", "CMYK"])
+def test_grey_is_grey_whatever_the_file_calls_it(tmp_path, mode):
+    ramp = Image.fromarray(np.where(np.arange(64).reshape(8, 8) % 2, 255, 0).astype(np.uint8))
+    picture = ramp.convert("RGB").convert(mode) if mode == "CMYK" else ramp.convert(mode)
+    for k in range(3):
+        picture.save(tmp_path / f"{k}.{'tif' if mode in ('PA', 'CMYK') else 'png'}")
+    found = load(f"{tmp_path}:8")
+    assert found.shape == (1, 8, 8)
+    assert (found.train.min(), found.train.max()) == (0, 255)
+
+
+def test_a_grey_gif_is_grey(tmp_path):
+    ramp = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    for k in range(2):
+        ramp.save(tmp_path / f"{k}.gif")
+    assert np.array_equal(load(f"{tmp_path}:8").train[0, 0], np.asarray(ramp))
+
+
+def grey_square(k=0):
+    return np.full((8, 8), 10 * k, np.uint8)
+
+
+def test_what_systems_leave_behind_is_passed_over_and_counted(tmp_path):
+    for kind in ("a", "b"):
+        for k in range(4):
+            save(tmp_path, f"{kind}/{k}.png", grey_square(k))
+    save(tmp_path, ".ipynb_checkpoints/0.png", grey_square())
+    save(tmp_path, "__MACOSX/0.png", grey_square())
+    (tmp_path / "a" / "._0.png").write_bytes(b"\0\5\x16\7" + b"\0" * 90)
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    (tmp_path / "a" / "folder.png").mkdir()
+    found = load(str(tmp_path))
+    assert (found.classes, len(found.train) + len(found.test)) == (2, 8)
+    assert "3 hidden files and folders and 1 files that are no images" in found.left_out
+    assert found.left_out in found.facts
+
+
+def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path):
+    for k in (10, 2, 1, 0):
+        for n in range(3):
+            save(tmp_path, f"{k}/{n}.png", grey_square(k))
+    found = load(str(tmp_path))
+    assert found.names == ("0", "1", "2", "10")
+    shades = np.concatenate([found.train, found.test]).mean((1, 2, 3))
+    labels = np.concatenate([found.train_labels, found.test_labels])
+    assert dict(zip(labels.tolist(), shades.tolist(), strict=True)) == {0: 0, 1: 10, 2: 20, 3: 100}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "test"), ("Training", "Testing"), ("train", "val")]
+)
+def test_sets_that_are_kept_apart_stay_apart(tmp_path, train, test):
+    for part, count in ((train, 3), (test, 2)):
+        for kind in ("cat", "dog"):
+            for k in range(count):
+                save(tmp_path, f"{part}/{kind}/{k}.png", grey_square(k))
+    found = load(str(tmp_path))
+    assert (len(found.train), len(found.test), found.names) == (6, 4, ("cat", "dog"))
+    save(tmp_path, "more/cat/0.png", grey_square())
+    assert "1 files" in load(str(tmp_path)).left_out
+
+
+def test_links_are_followed_but_never_in_a_circle(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for k in range(3):
+        save(elsewhere, f"{k}.png", grey_square(k))
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "linked").symlink_to(elsewhere)
+    (here / "back").symlink_to(here)
+    (here / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    found = load(str(here))
+    assert len(found.train) + len(found.test) == 3
+    assert found.names == ("linked",)
+
+
+def test_names_of_any_bytes_are_read(tmp_path):
+    for k in range(3):
+        save(tmp_path, f"{k}.png", grey_square(k))
+    os.rename(tmp_path / "2.png", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    found = load(str(tmp_path))
+    assert len(found.train) + len(found.test) == 3
+    (tmp_path / "0.png").write_bytes(b"no image")
+    with pytest.raises(Problem, match=r"0\.png"):
+        load(str(tmp_path))
+
+
+def test_every_ending_that_pillow_reads_counts(tmp_path):
+    for ending in ("png", "jpg", "bmp", "gif", "tif", "webp", "ppm", "tga", "ico", "pcx"):
+        Image.fromarray(grey_square(9)).save(tmp_path / f"a.{ending}")
+    found = load(str(tmp_path))
+    assert len(found.train) + len(found.test) == 10
 
 
 def test_the_transparent_is_white_and_the_turned_is_upright(tmp_path):

@@ -1,38 +1,131 @@
 """Folders of image files; subfolders are classes."""
 
 import hashlib
+import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from trainer.data.image_set import ImageSet
-from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, read_image
+from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, opened, read_image, white_of
 from trainer.problems import Problem
+
+TRAIN = {"train", "training", "trn"}
+TEST = ({"test", "testing", "tst"}, {"val", "valid", "validation", "eval"})  # the first one counts
+
+
+@dataclass
+class _Found:
+    """The image files of a folder, and how many others there were, by why they are left out."""
+
+    paths: list[Path] = field(default_factory=list)
+    hidden: int = 0
+    others: int = 0
+
+    @property
+    def left_out(self) -> str:
+        parts = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.hidden, "hidden files and folders"),
+                (self.others, "files that are no images"),
+            )
+            if count
+        ]
+        return f"Left out: {' and '.join(parts)}." if parts else ""
+
+
+def _walk(folder: Path) -> _Found:
+    """What lies in the folder and below; links are followed, but never in a circle."""
+    found, seen = _Found(), {os.path.realpath(folder)}
+    for here, inside, files in os.walk(folder, followlinks=True):
+        kept = []
+        for name in sorted(inside):
+            real = os.path.realpath(os.path.join(here, name))
+            if _hidden(name):
+                found.hidden += 1
+            elif real not in seen:
+                seen.add(real)
+                kept.append(name)
+        inside[:] = kept
+        for name in files:
+            path = Path(here, name)
+            if _hidden(name):
+                found.hidden += 1
+            elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                found.paths.append(path)
+            else:
+                found.others += 1
+    return found
+
+
+def _hidden(name: str) -> bool:
+    """Whether a name is one that systems leave behind: .DS_Store, ._0.png, __MACOSX, Thumbs.db."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def _in_order(name: str) -> list[tuple[int, int, str]]:
+    """A key by which 2 comes before 10, in names that hold numbers."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _parts(folder: Path, paths: list[Path]) -> tuple[list[Path], list[Path]] | None:
+    """Training and test files, where the folder keeps them apart under their usual names."""
+    by_part: dict[str, list[Path]] = {}
+    for path in paths:
+        by_part.setdefault(path.relative_to(folder).parts[0].lower(), []).append(path)
+    train = [name for name in by_part if name in TRAIN]
+    for names in TEST:
+        test = [name for name in by_part if name in names]
+        if train and test:
+            return by_part[train[0]], by_part[test[0]]
+    return None
 
 
 def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
     """A folder of image files as squares of `side` pixels; subfolders, if any, are the classes.
 
-    Grey if every image is, else in colour. A tenth of the images, chosen by their names' SHA-256,
-    is the test set: the same folder always splits alike. Raises Problem on the first file that
-    cannot be read.
+    Folders named train and test (or validation) are those two sets. Else a tenth of the images,
+    chosen by their names' SHA-256, is the test set: the same folder always splits alike. Grey if
+    every image is, else in colour; white is judged over all images. Hidden files, and what is no
+    image, are left out, and counted. Raises Problem on the first image that cannot be read.
     """
-    paths = [p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-    if len(paths) < 2:
+    found = _walk(folder)
+    if len(found.paths) < 2:
         raise Problem(
             f"{folder} holds neither IDX files, nor CIFAR-10's binary files, nor at least two "
-            f"images ({', '.join(sorted(IMAGE_SUFFIXES))})."
+            f"images (.png, .jpg and the other endings that Pillow reads). {found.left_out}".strip()
         )
-    names = {path: path.relative_to(folder).as_posix() for path in paths}
-    paths.sort(key=lambda path: hashlib.sha256(names[path].encode()).digest())
-    groups = [names[path].rpartition("/")[0].partition("/")[0] for path in paths]
-    classes = {group: label for label, group in enumerate(sorted(set(groups)))}
-    labels = np.array([classes[group] for group in groups], np.int64)
-    pictures = [read_image(path, side) for path in paths]
+
+    def place(path: Path) -> bytes:
+        return hashlib.sha256(os.fsencode(path.relative_to(folder).as_posix())).digest()
+
+    paths, parts = sorted(found.paths, key=place), _parts(folder, found.paths)
+    held = max(1, len(paths) // 10)
+    depth = 1 if parts is None else 2
+    if parts is not None:
+        train, test = (sorted(part, key=place) for part in parts)
+        found.others += len(paths) - len(train) - len(test)
+        paths, held = [*test, *train], len(test)
+    groups = [_group(path.relative_to(folder).parts, depth) for path in paths]
+    names = sorted(set(groups), key=_in_order)
+    labels = np.array([names.index(group) for group in groups], np.int64)
+    white = max(white_of(opened(path)) for path in paths)
+    pictures = [read_image(path, side, white=white) for path in paths]
     channels = 3 if any(picture.ndim == 3 for picture in pictures) else 1
     images = np.stack([in_channels(picture, channels) for picture in pictures])
-    held = max(1, len(images) // 10)
-    return ImageSet(folder.name, images[held:], labels[held:], images[:held], labels[:held])
+    return ImageSet(
+        folder.name, images[held:], labels[held:], images[:held], labels[:held], found.left_out,
+        tuple(os.fsencode(name).decode("utf-8", "replace") for name in names),
+    )  # fmt: skip
+
+
+def _group(parts: tuple[str, ...], depth: int) -> str:
+    """The class that a file's place names, below `depth` - 1 folders."""
+    return parts[depth - 1] if len(parts) > depth else ""
 
 
 class Images:

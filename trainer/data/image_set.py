@@ -7,13 +7,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Training and test images, uint8 (N, C, H, W), and their labels, int64 (N,)."""
+    """Training and test images, uint8 (N, C, H, W), and their labels, int64 (N,).
+
+    `left_out` says what of a folder was passed over, in a sentence; `names` are the classes'.
+    """
 
     name: str
     train: np.ndarray
     train_labels: np.ndarray
     test: np.ndarray
     test_labels: np.ndarray
+    left_out: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -23,3 +28,16 @@ class ImageSet:
     @property
     def classes(self) -> int:
         return int(self.train_labels.max()) + 1
+
+    @property
+    def facts(self) -> str:
+        """What there is, for people: how many, how large, of which classes, how bright."""
+        channels, height, width = self.shape
+        colour = "grey" if channels == 1 else "colour"
+        some = self.train[:1000]
+        words = (
+            f"{len(self.train):,} training and {len(self.test):,} test images, {width} x {height} "
+            f"{colour}, {self.classes} class{'es' if self.classes != 1 else ''}, "
+            f"levels {some.min()} to {some.max()}."
+        )
+        return f"{words} {self.left_out}".strip()

@@ -153,6 +153,8 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
     run.forget_after(done)
     begun = time.perf_counter()
     yield Started(done, steps, per_epoch, config.epochs, device)
+    if data.left_out:
+        yield Warned(data.left_out)
 
     pending: list[tuple[int, int, Tensor, int]] = []
     flushed_at = saved_at = begun
