@@ -14,6 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox, QPushButton, QWidget
 
 from diffviz.export.files import settings_in
+from diffviz.shell import style
 from diffviz.shell.tour import Tour
 from diffviz.shell.window import MainWindow
 from diffviz.widgets.mosaic import compose
@@ -264,6 +265,9 @@ def test_train_pause_stop_and_resume(qtbot, window):
     qtbot.waitUntil(lambda: panel.loss.points()[0].size > held, timeout=20_000)
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not panel.training, timeout=20_000)
+    model = window.trajectories.rows["ddpm"]["model"]
+    qtbot.waitUntil(lambda: model.run and model.run.folder == panel.where.folder, timeout=20_000)
+    assert window.findChild(QMessageBox, "problemBox") is None
     assert panel.samples.images is not None
     lines = (panel.where.folder / "metrics.jsonl").read_text().splitlines()
     written = [json.loads(line) for line in lines]
@@ -286,6 +290,14 @@ def test_closing_while_training_asks_and_saves(qtbot, window, monkeypatch):
     assert panel.training
     assert window.close()
     assert (panel.where.folder / "state.safetensors").exists()
+
+
+def test_the_first_bits_per_dim_can_be_seen(window):
+    plot = window.training.bpd
+    plot.append([469], [3.5])
+    seen = plot.picture()
+    places = ((x, y) for x in range(seen.width()) for y in range(seen.height()))
+    assert style.series(plot.palette())[0].lower() in {seen.pixelColor(*p).name() for p in places}
 
 
 def test_exports(qtbot, window, tmp_path):

@@ -60,6 +60,7 @@ class TrainingView(View):
         self.started: Started | None = None
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
+        self.trained: Path | None = None  # to be opened once it is listed
 
         self.form = Form(
             self.kind, "", session, self, without=("preset", "dataset"),
@@ -118,10 +119,10 @@ class TrainingView(View):
         layout.addWidget(self.resume_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
-        layout.addWidget(self.loss, 3)
+        layout.addWidget(self.loss, 5)
         layout.addWidget(self.log)
-        layout.addWidget(self.bpd, 2)
-        layout.addWidget(self.samples, 2)
+        layout.addWidget(self.bpd, 5)
+        layout.addWidget(self.samples, 3)
 
         self.preset.currentIndexChanged.connect(self._show_preset)
         self.dataset.activated.connect(self._choose_dataset)
@@ -132,6 +133,7 @@ class TrainingView(View):
         self.stop_button.clicked.connect(self.stop)
         self.resume_button.clicked.connect(self.resume)
         session.resumeAsked.connect(self.resume_run)
+        session.runsChanged.connect(self._open_trained)
         self._show_preset()
 
     def _make_form(self) -> QFormLayout:
@@ -329,9 +331,16 @@ class TrainingView(View):
             if self.unfinished is not None:
                 self.offer_resume(self.unfinished)
             if self.loss.points()[0].size:
+                self.trained = self.where.folder
                 self.session.refresh_runs()
-                self.session.open_model(row_of(self.where.config.process), self.where.folder)
         self._set_busy(False)
+
+    def _open_trained(self) -> None:
+        """Let a row draw from what was trained, once it is listed."""
+        for run in self.session.runs:
+            if run.folder == self.trained and run.checkpoints:
+                self.trained = None
+                self.session.open_model(row_of(run.config.process), run.folder)
 
     def curves(self) -> dict[str, np.ndarray]:
         plots = {"loss": self.loss, "bits_per_dim": self.bpd}
