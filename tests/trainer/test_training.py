@@ -11,14 +11,18 @@ from trainer import __main__ as command
 from trainer.config import PRESETS
 from trainer.data import load_mnist
 from trainer.denoiser import Denoiser
+from trainer.drawing import drawn_images
 from trainer.events import Evaluated, Finished, Saved, Step
 from trainer.images import to_signed
 from trainer.problems import Problem
 from trainer.processes import make_process
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
+from trainer.samplers import Noise
 from trainer.training import train
 from trainer.training.learner import Learner
+from trainer.training.loop import _evaluate
 
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1},
@@ -31,13 +35,18 @@ SMALL = PRESETS["modern"].with_changes(
 )
 
 
+@pytest.fixture
+def small(precision):
+    return SMALL.with_changes(precision=precision)
+
+
 def weights(run):
     return load_tensors(run.checkpoints()[-1])[0]
 
 
-def test_training_tells_and_leaves_everything(tmp_path):
-    run = Run.create(tmp_path / "run", SMALL)
-    events = list(train(SMALL, run, "cpu"))
+def test_training_tells_and_leaves_everything(tmp_path, small):
+    run = Run.create(tmp_path / "run", small)
+    events = list(train(small, run, "cpu"))
     steps = [e for e in events if isinstance(e, Step)]
     assert [e.step for e in steps] == list(range(1, 9))
     assert [e.epoch for e in steps] == [1] * 4 + [2] * 4
@@ -49,9 +58,9 @@ def test_training_tells_and_leaves_everything(tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["modern", "report-ddpm"])
-def test_resuming_is_bit_identical(tmp_path, preset):
+def test_resuming_is_bit_identical(tmp_path, preset, small):
     parameters = {"width": 8, "blocks": 1}
-    config = SMALL.with_changes(
+    config = small.with_changes(
         process=PRESETS[preset].process,
         network=PRESETS[preset].network,
         network_parameters=parameters,
@@ -84,9 +93,9 @@ def batch(count):
     return torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
 
 
-def test_evaluation_tells_where_in_time_the_network_errs(tmp_path):
+def test_evaluation_tells_where_in_time_the_network_errs(tmp_path, small):
     """The buckets' losses, from the model that was saved, at the same times and noise."""
-    config = SMALL.with_changes(epochs=1, limit_images=64, process="vp", process_parameters={})
+    config = small.with_changes(epochs=1, limit_images=64, process="vp", process_parameters={})
     run = Run.create(tmp_path / "run", config)
     (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
     assert [m["loss_by_time"] for m in run.metrics() if "bpd" in m] == [list(event.loss_by_time)]
@@ -103,9 +112,11 @@ def test_evaluation_tells_where_in_time_the_network_errs(tmp_path):
 
 
 @pytest.mark.parametrize("weighting", ["simple", "log-normal", "min-snr", "likelihood"])
-def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(weighting):
+def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(
+    weighting, precision
+):
     """Its last layer starts at zero, so its answer is its bias, about nothing."""
-    one = learner(loss_weighting=weighting, prediction="eps", process="vp")
+    one = learner(loss_weighting=weighting, prediction="eps", process="vp", precision=precision)
     torch.nn.init.zeros_(one.network.head.bias)
     images = batch(64)
     loss = one.step(images, None, 0, 10)
@@ -134,8 +145,8 @@ def test_accumulated_parts_add_up_to_the_batch():
 
 
 @pytest.mark.parametrize(("dropout", "seen"), [(0.0, {3}), (1.0, {-1}), (0.5, {3, -1})])
-def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen):
-    one, found = learner(classes=10, label_dropout=dropout), []
+def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen, precision):
+    one, found = learner(classes=10, label_dropout=dropout, precision=precision), []
     forward = one.network.forward
     monkeypatch.setattr(
         one.network, "forward", lambda x, t, labels: found.append(labels) or forward(x, t, labels)
@@ -146,8 +157,10 @@ def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen
         assert 16 < int((found[0] == -1).sum()) < 48
 
 
-def test_a_model_with_classes_previews_every_class_and_can_be_asked_for_one(tmp_path, monkeypatch):
-    config = SMALL.with_changes(epochs=1, limit_images=64, classes=10, preview_images=12)
+def test_a_model_with_classes_previews_every_class_and_can_be_asked_for_one(
+    tmp_path, monkeypatch, small
+):
+    config = small.with_changes(epochs=1, limit_images=64, classes=10, preview_images=12)
     asked = []
     conditioned = Denoiser.conditioned
     monkeypatch.setattr(
@@ -168,17 +181,17 @@ def test_a_model_with_classes_previews_every_class_and_can_be_asked_for_one(tmp_
         list(train(config.with_changes(classes=4), Run.create(tmp_path / "r", config), "cpu"))
 
 
-def test_a_batch_smaller_than_its_parts_is_a_problem(tmp_path):
-    config = SMALL.with_changes(batch_size=4, accumulation=5)
+def test_a_batch_smaller_than_its_parts_is_a_problem(tmp_path, small):
+    config = small.with_changes(batch_size=4, accumulation=5)
     with pytest.raises(Problem, match="less accumulation"):
         list(train(config, Run.create(tmp_path / "run", config), "cpu"))
 
 
-def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path, monkeypatch):
-    run = Run.create(tmp_path / "run", SMALL)
-    list(train(SMALL, run, "cpu"))
+def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path, monkeypatch, small):
+    run = Run.create(tmp_path / "run", small)
+    list(train(small, run, "cpu"))
     before = run.state_path.read_bytes()
-    longer = SMALL.with_changes(epochs=4)
+    longer = small.with_changes(epochs=4)
     monkeypatch.setattr(Learner, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(Problem, match="lower learning rate"):
         list(train(longer, run, "cpu"))
@@ -191,10 +204,10 @@ def test_a_second_program_is_turned_away(tmp_path):
         list(train(SMALL, Run.open(run.folder), "cpu"))
 
 
-def test_a_changed_byte_and_another_shape_are_named(tmp_path):
-    run = Run.create(tmp_path / "run", SMALL)
-    list(train(SMALL, run, "cpu"))
-    other = SMALL.with_changes(network_parameters={"width": 16, "blocks": 1})
+def test_a_changed_byte_and_another_shape_are_named(tmp_path, small):
+    run = Run.create(tmp_path / "run", small)
+    list(train(small, run, "cpu"))
+    other = small.with_changes(network_parameters={"width": 16, "blocks": 1})
     with pytest.raises(Problem, match="another network"):
         Run(run.folder, other).model()
     path = run.checkpoints()[-1]
@@ -208,9 +221,9 @@ def test_a_changed_byte_and_another_shape_are_named(tmp_path):
         run.model()
 
 
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
-    run = Run.create(tmp_path / "run", SMALL)
-    list(train(SMALL, run, "cpu"))
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small):
+    run = Run.create(tmp_path / "run", small)
+    list(train(small, run, "cpu"))
     before = run.state_path.read_bytes()
 
     def full(_):
@@ -223,8 +236,8 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     assert not list(run.folder.glob("**/*.tmp"))
 
 
-def test_a_run_ships_with_halved_weights_and_without_its_state(tmp_path):
-    run = Run.create(tmp_path / "run", SMALL.with_changes(epochs=4, keep_every=1))
+def test_a_run_ships_with_halved_weights_and_without_its_state(tmp_path, small):
+    run = Run.create(tmp_path / "run", small.with_changes(epochs=4, keep_every=1))
     list(train(run.config, run, "cpu"))
     copy = run.ship(tmp_path / "shipped", keep=2)
     assert not copy.state_path.exists()
@@ -247,8 +260,8 @@ def test_an_existing_run_and_a_missing_one_are_refused(tmp_path):
         Run.create(tmp_path / "file" / "run", SMALL)
 
 
-def test_command_line_trains_samples_and_refuses(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(PRESETS, "modern", SMALL)
+def test_command_line_trains_samples_and_refuses(tmp_path, capsys, monkeypatch, small):
+    monkeypatch.setitem(PRESETS, "modern", small)
     run = str(tmp_path / "run")
     assert command.main(["train", "--run", run, "--epochs", "1", "--limit-images", "64"]) == 0
     picture = tmp_path / "grid.png"
@@ -259,15 +272,41 @@ def test_command_line_trains_samples_and_refuses(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["modern", "modern-sde"])
-def test_shipped_models_draw_ink_like_mnist(name):
-    from assets import ASSETS
-    from trainer.images import to_bytes
-    from trainer.samplers import sample
+def test_shipped_models_draw_ink_like_mnist(name, precision):
+    ask = Drawing(model=name, count=16, steps=20, precision=precision)
+    images = drawn_images(ask)
+    assert 0.08 < images.mean() / 255 < 0.2  # MNIST: 0.131
+    assert np.mean(images[:, :, :3] < 40) > 0.97  # the margin is empty
 
-    model = Run.open(ASSETS / "models" / name).model()
-    generator = torch.Generator().manual_seed(0)
-    noise = model.process.prior_sample((16, 1, 28, 28), generator)
-    *_, last = sample(model, model.process, noise, "ddim", 20)
-    ink = to_bytes(last.x).numpy().mean() / 255
-    assert 0.08 < ink < 0.2  # MNIST: 0.131
-    assert np.mean(to_bytes(last.x).numpy()[:, :, :3] < 40) > 0.97  # the margin is empty
+
+@pytest.mark.parametrize("sampler", ["ddpm", "rk45"])
+def test_training_shows_what_a_script_draws_of_the_same_weights(tmp_path, small, sampler):
+    config = small.with_changes(
+        epochs=1, limit_images=64, classes=10, preview_images=3, preview_sampler=sampler, seed=4
+    )
+    run = Run.create(tmp_path / "run", config)
+    (event,) = [e for e in train(config, run, "cpu") if isinstance(e, Evaluated)]
+    ask = Drawing(
+        model=str(run.folder), count=3, sampler=sampler, steps=2, seed=4, guidance=1.0,
+        precision=config.precision,
+    )  # fmt: skip
+    assert np.array_equal(event.samples, drawn_images(ask))
+
+
+def test_no_noise_of_an_evaluation_comes_twice(monkeypatch):
+    """Whatever the bound, the losses, x_T and the sampler's fresh noise draw is uncorrelated."""
+    drawn, randn, normal = {}, torch.randn, Noise._normal
+
+    def noted(made, key):  # a part of a path that is asked again is the same part
+        if made.numel() % 784 == 0:
+            drawn[key] = made.reshape(-1, 784)
+        return made
+
+    one = learner(preview_sampler="ddpm", preview_images=3, preview_steps=4, seed=3)
+    monkeypatch.setattr(torch, "randn", lambda *a, **k: noted(randn(*a, **k), len(drawn)))
+    monkeypatch.setattr(Noise, "_normal", lambda self, *key: noted(normal(self, *key), key))
+    _evaluate(one, load_mnist(), 1, 1)
+    noise = torch.cat(list(drawn.values()))
+    assert len(noise) > 4 * (16 + 10) + 3 * 4
+    alike = (noise @ noise.T / 784).fill_diagonal_(0)
+    assert float(alike.abs().max()) < 0.25  # chance gives 1 / 28

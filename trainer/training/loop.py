@@ -5,55 +5,60 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.config import ExperimentConfig
 from trainer.data import ImageSet, load
 from trainer.data.samples import grid_png
-from trainer.denoiser import target
-from trainer.devices import best_device, machine
+from trainer.denoiser import Denoiser, target
+from trainer.devices import best_device, machine, precision_of
+from trainer.drawing import precision_for, seeds
 from trainer.events import Evaluated, Event, Finished, Saved, Started, Step, Warned
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.problems import Problem, write_file
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors, save_tensors
 from trainer.runs.folder import training_images
-from trainer.samplers import sample
+from trainer.samplers import Noise, sample
+from trainer.samplers.noise import mixed
 from trainer.training.distributed import team
 from trainer.training.learner import Learner, refuse_labels
 from trainer.training.loss import bucket_times
 
 FLUSH_SECONDS = 0.05
 SAVE_SECONDS = 120.0
+BOUND, LOSSES = 1, 2  # streams of an evaluation, which share no noise
 
 
 def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evaluated:
-    config, device = learner.config, learner.device
-    held_out = torch.from_numpy(data.test[: config.bound_images].copy()).to(device)
-    generator = torch.Generator().manual_seed(config.seed)
-    bound = variational_bound(learner.ema, learner.process, held_out, generator)
-    losses = _loss_by_time(learner, to_signed(held_out), generator)
-    model = learner.ema
-    if config.classes:
-        labels = torch.arange(config.preview_images, device=device) % config.classes
-        model = model.conditioned(labels)
-    shape = (config.preview_images, *data.shape)
-    noise = learner.process.prior_sample(shape, generator).to(device)
-    frames = sample(
-        model,
-        learner.process,
-        noise,
-        config.preview_sampler,
-        config.preview_steps,
-        torch.Generator().manual_seed(config.seed),
+    config = learner.config
+    held_out = torch.from_numpy(data.test[: config.bound_images].copy()).to(learner.device)
+    bound, losses = (
+        torch.Generator().manual_seed(mixed(config.seed, stream, 0)) for stream in (BOUND, LOSSES)
     )
-    for frame in frames:
-        last = frame.x
-    error = float(bound.std() / len(bound) ** 0.5) if len(bound) > 1 else math.nan
-    picture = to_bytes(last).cpu().numpy()
-    return Evaluated(step, epoch, float(bound.mean()), error, picture, losses)
+    bits = variational_bound(learner.ema, learner.process, held_out, bound)
+    error = float(bits.std() / len(bits) ** 0.5) if len(bits) > 1 else math.nan
+    by_time = _loss_by_time(learner, to_signed(held_out), losses)
+    return Evaluated(step, epoch, float(bits.mean()), error, _preview(learner, data.shape), by_time)
+
+
+def _preview(learner: Learner, shape: tuple[int, int, int]) -> np.ndarray:
+    """What trainer.drawing would draw of these weights, each class in turn at guidance 1."""
+    config, process, device = learner.config, learner.process, learner.device
+    sampler, steps, places = config.preview_sampler, config.preview_steps, config.preview_images
+    ask = Drawing(sampler=sampler, steps=steps, precision=config.precision)
+    precision = precision_of(precision_for(ask), device)
+    model = Denoiser(learner.ema.network, process, config.prediction, precision).eval()
+    if config.classes:
+        model = model.conditioned(torch.arange(places, device=device) % config.classes)
+    noise = Noise(seeds(config.seed, range(places)), shape, process, device)
+    *_, last = sample(model, process, process.prior_std * noise.start(), sampler, steps, noise)
+    found: np.ndarray = to_bytes(last.x).cpu().numpy()
+    return found
 
 
 @torch.no_grad()
