@@ -79,10 +79,12 @@ def test_a_row_of_trajectories_asks_for_its_class(qtbot, conditional, window):
     window.session.open_model("ddpm", conditional)
     assert row["classes"].isVisible()
     assert not stage.rows["sde"]["classes"].isVisible()
+    plain = window.session.models["sde"]
     window.session.open_model("sde", conditional)
     stage.begin_at.setCurrentIndex(1)
     assert window.minimumSizeHint().width() <= 1280
     stage.begin_at.setCurrentIndex(0)
+    window.session.open_model("sde", plain)
     row.set_values({"classes": "4", "guidance": 2.0, "sampler": "ddim"})
     press(qtbot, stage.sample_button)
     qtbot.waitUntil(lambda: not stage.sampling and bool(stage.nfe), timeout=30_000)
