@@ -1,6 +1,9 @@
 """python -m trainer: train a model, draw from it, measure it, all without a window."""
 
+import io
+import signal
 import sys
+import threading
 
 from trainer.cli import drawing, latents, measuring, sharing, training
 from trainer.cli.options import Commands, Parser
@@ -19,10 +22,25 @@ def parser() -> Parser:
     return top
 
 
+def _stop_as_ctrl_c_does() -> None:
+    """Let the signals that end a program (docker stop, SLURM, a closed terminal) save first."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), stop)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a console's code page may lack a file's name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
+        _stop_as_ctrl_c_does()
         from trainer.training.distributed import joined
 
         with joined():

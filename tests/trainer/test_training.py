@@ -250,9 +250,11 @@ def test_a_run_ships_with_halved_weights_and_without_its_state(tmp_path, small):
 
 
 def test_an_existing_run_and_a_missing_one_are_refused(tmp_path):
-    Run.create(tmp_path / "run", SMALL)
+    Run.create(tmp_path / "run", SMALL).log([{"step": 1, "epoch": 1, "loss": 1.0}])
     with pytest.raises(Problem, match="already holds a run"):
         Run.create(tmp_path / "run", SMALL)
+    Run.create(tmp_path / "idle", SMALL)  # what never made a step can be begun again
+    assert Run.create(tmp_path / "idle", SMALL.with_changes(epochs=9)).config.epochs == 9
     with pytest.raises(Problem, match="not a run folder"):
         Run.open(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")

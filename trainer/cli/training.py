@@ -60,6 +60,7 @@ def train(arguments: argparse.Namespace) -> int:
     from trainer.data import load
     from trainer.events import Evaluated, Finished, Started, Step, Warned
     from trainer.runs import Run
+    from trainer.training import refuse
     from trainer.training import train as training
     from trainer.training.distributed import create_together
 
@@ -68,6 +69,7 @@ def train(arguments: argparse.Namespace) -> int:
         data = load(run.config.dataset)
     else:
         data = load(config.dataset)  # before the folder is made: a wrong name leaves none behind
+        refuse(config, data)
         run = create_together(arguments.run, config)
     events = training(run.config, run, choose_device(arguments.device), data)
     bar = progress("step")

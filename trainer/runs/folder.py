@@ -10,7 +10,7 @@ samples/00000469.png        the preview grid drawn at that step
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,12 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, config: ExperimentConfig) -> "Run":
-        """A new run in `folder`, which must not hold a run yet."""
+        """A new run in `folder`, which must not hold one that has made a step."""
         folder = Path(folder)
-        if (folder / "config.json").exists():
+        begun = any((folder / "checkpoints").glob("*.safetensors")) or any(
+            (folder / name).exists() for name in ("state.safetensors", "metrics.jsonl")
+        )
+        if (folder / "config.json").exists() and begun:
             raise Problem(
                 f"{folder} already holds a run. Resume it, or choose another folder: "
                 "nothing is overwritten."
@@ -111,7 +114,7 @@ class Run:
             stream.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line still being written is left out."""
+        """The lines of metrics.jsonl; one that is torn, or still being written, is left out."""
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
@@ -119,19 +122,23 @@ class Run:
             lines = path.read_text().splitlines()
         found = []
         for line in lines:
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
+            with suppress(ValueError):
+                read = json.loads(line)
+                if isinstance(read, dict):
+                    found.append(read)
         return found
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics later than `step`: on resuming, those steps are made again."""
-        lines = self.metrics()
-        kept = [line for line in lines if line["step"] <= step]
-        if len(kept) < len(lines):
+        """Drop metrics later than `step`, and torn lines: those steps are made again."""
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return
+        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        with file_problems("read", path):
+            text = path.read_text()
+        if len(kept) < len(text.splitlines()) or not text.endswith("\n"):
             text = "".join(json.dumps(line) + "\n" for line in kept)
-            write_file(self.folder / "metrics.jsonl", text.encode())
+            write_file(path, text.encode())
 
     def model(
         self,
@@ -146,6 +153,10 @@ class Run:
         dtype = precision_of(precision, device)
         checkpoint = checkpoint or self.newest()
         weights, facts = load_tensors(checkpoint)
+        if "shape" not in facts:
+            raise Problem(
+                f"{checkpoint} is no checkpoint of weights. Name a file of the run's checkpoints/."
+            )
         network = make_network(self.config, facts["shape"][0], device)
         load_weights(network, in_type(weights, torch.float32), checkpoint)
         model = Denoiser(network, self.process, self.config.prediction, dtype)

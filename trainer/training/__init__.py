@@ -1,5 +1,8 @@
 """Training: the learner, what it minimises, and the loop that yields events."""
 
-from trainer.training.loop import train
+from trainer.events import Evaluated, Finished, Saved, Started, Step, Warned
+from trainer.training.loop import refuse, train
 
-__all__ = ["train"]
+__all__ = [
+    "Evaluated", "Finished", "Saved", "Started", "Step", "Warned", "refuse", "train",
+]  # fmt: skip

@@ -65,7 +65,9 @@ def joined() -> Iterator[Team]:
 
     Each takes the CUDA device of its LOCAL_RANK, where there are any.
     """
-    if team().size > 1 or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    # A cluster may leave WORLD_SIZE behind without a launcher's other words: that is no team.
+    size, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
+    if team().size > 1 or not (size.isdecimal() and int(size) > 1 and rank.isdecimal()):
         yield team()
         return
     cuda = torch.cuda.is_available()

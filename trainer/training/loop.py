@@ -18,7 +18,9 @@ from trainer.drawing import precision_for, seeds
 from trainer.events import Evaluated, Event, Finished, Saved, Started, Step, Warned
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
+from trainer.networks import make_network
 from trainer.problems import Problem, write_file
+from trainer.processes import make_process
 from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors, save_tensors
@@ -96,23 +98,36 @@ def train(
     team().wait()
 
 
+def refuse(config: ExperimentConfig, data: ImageSet) -> None:
+    """Raise a Problem where this training could never begin: before its folder is made."""
+    count, least = len(data.train), config.accumulation * team().size
+    count = count if config.limit_images is None else min(count, config.limit_images)
+    if count < 2:
+        raise Problem("Training needs at least 2 images.")
+    if min(count, config.batch_size) < least:
+        raise Problem(
+            f"A batch of {min(count, config.batch_size)} images cannot be split into {least} "
+            "parts: take a larger batch, less accumulation or fewer processes."
+        )
+    if config.classes:
+        refuse_labels(config.classes, int(data.train_labels[:count].max()))
+    process = make_process(config.process, config.process_parameters)
+    make_network(config, data.shape[0])
+    # What samples while training, as it will be called: a chain may be shorter than it asks.
+    noise = process.prior_sample((1, *data.shape), torch.Generator())
+    sample(lambda x, t: x, process, noise, config.preview_sampler, config.preview_steps)
+
+
 class Lessons:
     """The training images on the device, and which of them each step takes."""
 
     def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
+        refuse(config, data)
         self.images = training_images(data, config).to(device)
         count, least = len(self.images), config.accumulation * team().size
-        if count < 2:
-            raise Problem("Training needs at least 2 images.")
-        if min(count, config.batch_size) < least:
-            raise Problem(
-                f"A batch of {min(count, config.batch_size)} images cannot be split into {least} "
-                "parts: take a larger batch, less accumulation or fewer processes."
-            )
         self.labels: Tensor | None = None
         if config.classes:
             self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
-            refuse_labels(config.classes, int(self.labels.max()))
         self.seed, self.batch_size = config.seed, config.batch_size
         # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
         short = 0 < count % config.batch_size < max(2, least)

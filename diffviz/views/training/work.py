@@ -17,9 +17,15 @@ class TrainingIn:
 
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
     """Create the run (or, without `config`, resume it) and pass the engine's events on."""
+    from trainer.data import load
     from trainer.runs import Run
-    from trainer.training import train
+    from trainer.training import refuse, train
 
-    run = Run.open(folder) if config is None else Run.create(folder, config)
+    run = Run.open(folder) if config is None else None
+    data = load(run.config.dataset if run else config.dataset)  # type: ignore[union-attr]
+    if run is None:
+        assert config is not None
+        refuse(config, data)
+        run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)
-    yield from train(run.config, run)
+    yield from train(run.config, run, data=data)

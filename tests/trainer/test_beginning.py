@@ -1,0 +1,128 @@
+"""What is refused before a run's folder is made, and how a run goes on after mishaps."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from trainer.__main__ import main
+from trainer.config import PRESETS
+from trainer.data import load_mnist
+from trainer.data.image_set import ImageSet
+from trainer.problems import Problem
+from trainer.runs import Run
+from trainer.training import Step, refuse, train
+from trainer.training.distributed import joined
+
+SMALL = PRESETS["modern"].with_changes(
+    network_parameters={"width": 8, "blocks": 1}, limit_images=64, batch_size=16, epochs=3,
+    bound_images=2, preview_images=2, preview_steps=1, evaluate_every=9,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": 5}, "set classes to 10"),
+        ({"limit_images": 1}, "at least 2 images"),
+        ({"accumulation": 40, "batch_size": 8}, "cannot be split into 40"),
+        ({"preview_sampler": "ddpm", "preview_steps": 2000}, "there are 1000, not 2000"),
+        ({"preview_sampler": "euler-maruyama"}, "blows up"),
+        ({"process": "ve", "process_parameters": {"sigma_min": 5, "sigma_max": 1}}, "sigma_min"),
+    ],
+)
+def test_what_could_never_train_is_told_before_its_folder_is_made(tmp_path, changes, words):
+    with pytest.raises(Problem, match=words):
+        refuse(SMALL.with_changes(**changes), load_mnist())
+    given = [f"{name}={value}".replace("'", '"') for name, value in changes.items()]
+    sets = [word for one in given for word in ("--set", one)]
+    run = tmp_path / "run"
+    assert main(["train", "--run", str(run), *sets, "--device", "cpu"]) == 2
+    assert not run.exists()
+
+
+def steps_of(run):
+    return [line["step"] for line in run.metrics() if "loss" in line]
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"step": 9, "epoch": 3, "lo', '{"step": 9, "epo\n', "\n", "[3]\n"]
+)
+    "torn", ['{"step": 9, "epoch": 3, "lo', '{"step": 9, "epo\n', "\n", "[3]\n"]
+)
+def test_after_a_torn_line_of_metrics_what_follows_is_seen(tmp_path, torn):
+    run = Run.create(tmp_path / "run", SMALL)
+    events = train(SMALL, run, "cpu")
+    for event in events:
+        if isinstance(event, Step) and event.step == 5:
+            events.close()
+            break
+    with open(run.folder / "metrics.jsonl", "a") as stream:
+        stream.write(torn)
+    for _ in train(SMALL, run, "cpu"):
+        pass
+    assert steps_of(run) == list(range(1, 13))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_save_as_ctrl_c_does(tmp_path, name):
+    run = tmp_path / "run"
+    sets = ["--set", 'network_parameters={"width": 8, "blocks": 1}', "--set", "evaluate_every=500"]
+    words = [sys.executable, "-m", "trainer", "train", "--run", str(run), "--device", "cpu", *sets]
+    program = subprocess.Popen([*words, "--limit-images", "2000", "--batch-size", "16"])
+    end = time.monotonic() + 60
+    while not (run / "metrics.jsonl").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    program.send_signal(getattr(signal, name))
+    assert program.wait(60) == 130
+    assert (run / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize("left", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": ""}, {"WORLD_SIZE": "many"}])
+def test_what_a_cluster_left_behind_is_no_team(monkeypatch, left):
+    monkeypatch.delenv("RANK", raising=False)
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with joined() as team:
+        assert (team.rank, team.size) == (0, 1)
+
+
+def test_a_wrong_file_as_checkpoint_is_a_sentence(tmp_path, capsys):
+    run = Run.create(tmp_path / "run", SMALL)
+    for _ in train(SMALL.with_changes(epochs=1), run, "cpu"):
+        pass
+    words = ["sample", "--run", str(run.folder), "--out", str(tmp_path / "a.png"), "--checkpoint"]
+    assert main([*words, str(run.state_path)]) == 2
+    assert "no checkpoint of weights" in capsys.readouterr().err
+
+
+def test_a_console_that_lacks_a_letter_prints_what_it_can(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL)
+    for _ in train(SMALL.with_changes(epochs=1), run, "cpu"):
+        pass
+    words = ["-m", "trainer", "sample", "--run", str(run.folder), "--count", "1", "--steps", "1"]
+    done = subprocess.run(
+        [sys.executable, *words, "--out", str(tmp_path / "日本.png")],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "日本.png").exists()
+
+
+def test_what_was_left_out_of_a_folder_is_told_as_training_begins(tmp_path):
+    mnist = load_mnist()
+    few = ImageSet(
+        "few", mnist.train[:64], mnist.train_labels[:64], mnist.test[:4], mnist.test_labels[:4],
+        "Left out: 3 hidden files and folders.",
+    )  # fmt: skip
+    run = Run.create(tmp_path / "run", SMALL)
+    events = train(SMALL, run, "cpu", few)
+    told = [getattr(event, "message", "") for event in (next(events), next(events))]
+    events.close()
+    assert told == ["", few.left_out]
+    assert np.array_equal(few.train[0], mnist.train[0])
+    assert "64 training and 4 test images, 28 x 28 grey, 10 classes" in few.facts
