@@ -52,8 +52,6 @@ def steps_of(run):
 @pytest.mark.parametrize(
     "torn", ['{"step": 9, "epoch": 3, "lo', '{"step": 9, "epo\n', "\n", "[3]\n"]
 )
-    "torn", ['{"step": 9, "epoch": 3, "lo', '{"step": 9, "epo\n', "\n", "[3]\n"]
-)
 def test_after_a_torn_line_of_metrics_what_follows_is_seen(tmp_path, torn):
     run = Run.create(tmp_path / "run", SMALL)
     events = train(SMALL, run, "cpu")
