@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import (
@@ -24,8 +24,10 @@ from diffviz.shell.session import Session
 from trainer.ask import Ask, settings_of
 from trainer.problems import Problem
 
+A = TypeVar("A", bound=Ask)
 
-class Form(QObject):
+
+class Form(QObject, Generic[A]):
     """The fields of one ask. `changed` comes once for each change, also when several are set.
 
     Settings that people do not set themselves (what is selected, where the slider stands) are
@@ -36,7 +38,7 @@ class Form(QObject):
 
     def __init__(
         self,
-        ask: type[Ask],
+        ask: type[A],
         prefix: str,
         session: Session,
         parent: QWidget,
@@ -107,7 +109,7 @@ class Form(QObject):
             found |= field.values() if hasattr(field, "values") else {name: field.value()}
         return found
 
-    def ask(self, **others: Any) -> Any:
+    def ask(self, **others: Any) -> A:
         """The ask that the fields and `others` make; a Problem where they do not go together."""
         return self.kind(**self.values() | others)
 

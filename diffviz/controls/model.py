@@ -7,7 +7,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from diffviz.controls.fields import camel, narrow
-from diffviz.shell.session import RunInfo, Session
+from diffviz.shell.listing import RunInfo
+from diffviz.shell.session import Session
 from trainer.ask import Setting
 
 NEWEST = ""

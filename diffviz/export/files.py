@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from diffviz.export import MARK, SETTINGS_KEY, formats
@@ -83,7 +83,7 @@ def in_picture(path: Path) -> str | None:
                 return _marked(str(image.getexif().get(DESCRIPTION, "")))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Problem(f"{path} is too large to be a picture exported here.") from error
-    except Image.UnidentifiedImageError as error:  # an OSError, but the disk is well
+    except UnidentifiedImageError as error:  # an OSError, but the disk is well
         raise ValueError(str(error)) from error
 
 

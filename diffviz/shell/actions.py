@@ -19,7 +19,7 @@ class Action:
 
 def add_action(window: QMainWindow, menu: QMenu, action: Action) -> QAction:
     """Put an action into a menu of the window."""
-    made = QAction(action.text, window, objectName=action.name)
+    made: QAction = QAction(action.text, window, objectName=action.name)
     made.setShortcut(QKeySequence(action.keys))
     made.triggered.connect(lambda: action.run())
     menu.addAction(made)

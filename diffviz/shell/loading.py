@@ -5,7 +5,7 @@ import ctypes
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,12 @@ def device_words() -> str:
     from trainer.devices import best_device, precision_of
 
     device = best_device()
-    name = {
+    names: dict[str, Callable[[], str]] = {
         "cuda": lambda: f"GPU: {torch.cuda.get_device_name()}",
         "mps": lambda: "GPU: Apple MPS",
         "cpu": lambda: f"CPU, threads: {torch.get_num_threads()}",
-    }[device]()
+    }
+    name = names[device]()
     return f"{name}, {str(precision_of('auto', device)).removeprefix('torch.')}"
 
 

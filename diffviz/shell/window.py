@@ -208,7 +208,8 @@ class MainWindow(QMainWindow):
 
     def _make(self, name: str) -> View:
         """Make the view of that id, and set it as it was left."""
-        self.views[name] = view = VIEWS.named(name).find()(self.session)
+        view: View = VIEWS.named(name).find()(self.session)
+        self.views[name] = view
         try:
             settings = json.loads(str(self.kept.value(f"views/{name}", "null")))
             if settings is None:  # as it was kept before version 2, by the title

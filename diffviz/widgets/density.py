@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QPalette, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from diffviz.widgets.themed import ThemedPlot, arrow_segments, colour, ramp
@@ -246,7 +246,7 @@ class ModeEditor(ThemedPlot):
         """The mode whose mean lies nearest to that place."""
         return min(range(len(self.modes)), key=lambda k: abs(self.modes[k].mean - place))
 
-    def wheelEvent(self, event) -> None:
+    def wheelEvent(self, event: QWheelEvent) -> None:
         place = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
         index = self.nearest(place.y())
         mode = self.modes[index]

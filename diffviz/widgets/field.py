@@ -3,7 +3,7 @@
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QMouseEvent, QPalette
 from PySide6.QtWidgets import QWidget
 
 from diffviz.widgets.themed import ThemedPlot, arrow_segments, colour, ramp
@@ -105,18 +105,18 @@ class FieldPlot(ThemedPlot):
         self.drawing = on
         self.setCursor(Qt.CursorShape.CrossCursor if on else Qt.CursorShape.ArrowCursor)
 
-    def _place(self, event) -> tuple[float, float]:
+    def _place(self, event: QMouseEvent) -> tuple[float, float]:
         at = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
         return at.x(), at.y()
 
-    def mousePressEvent(self, event) -> None:
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         if not self.drawing or event.button() != Qt.MouseButton.LeftButton:
             super().mousePressEvent(event)
             return
         self._stroke = [self._place(event)]
         event.accept()
 
-    def mouseMoveEvent(self, event) -> None:
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._stroke is None:
             super().mouseMoveEvent(event)
             return
@@ -124,7 +124,7 @@ class FieldPlot(ThemedPlot):
         line = np.array(self._stroke)
         self.sketch.setData(line[:, 0], line[:, 1])
 
-    def mouseReleaseEvent(self, event) -> None:
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if self._stroke is None:
             super().mouseReleaseEvent(event)
             return

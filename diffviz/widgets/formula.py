@@ -3,6 +3,7 @@
 import html
 import re
 
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -67,7 +68,7 @@ class Formula(QLabel):
             rows.append(shown)
         self.setText("<br>".join([html.escape(sentence), *rows]))
 
-    def changeEvent(self, event) -> None:
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == event.Type.PaletteChange and hasattr(self, "lines"):
             self.show_lines(self.sentence, self.lines)

@@ -42,7 +42,8 @@ def ramp(palette: QPalette, bands: int = 256) -> np.ndarray:
     share = np.floor(np.linspace(0, 1, 256) * bands).clip(0, bands - 1) / (bands - 1)
     ground = palette.color(QPalette.ColorRole.Base)
     ends = np.array([ground.getRgb(), colour("density", palette).getRgb()], float)
-    return (ends[0] + 0.65 * share[:, None] * (ends[1] - ends[0])).round().astype(np.uint8)
+    found: np.ndarray = (ends[0] + 0.65 * share[:, None] * (ends[1] - ends[0])).round()
+    return found.astype(np.uint8)
 
 
 def dress(axis: pg.AxisItem, text: QColor, label: str = "") -> None:

@@ -12,7 +12,10 @@ from PySide6.QtWidgets import QInputDialog, QMessageBox
 from diffviz.views.runs import work
 from diffviz.views.runs.work import SMOOTHING, averaged, spread
 from trainer import figures
+from trainer.config import ExperimentConfig
+from trainer.drawing import drawn_images
 from trainer.problems import Problem
+from trainer.requests import Drawing
 
 
 @pytest.fixture
@@ -58,6 +61,34 @@ def test_checkpoints_draw_from_the_same_noise(qtbot, runs):
     assert panel.stage_titles[1].text() == "mine, step 30"
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm-solver++"])
+def test_stages_are_what_a_script_draws(runs, sampler, precision):
+    _, folder = runs
+    config = ExperimentConfig.from_json((folder / "config.json").read_text())
+    config = config.with_changes(preview_sampler=sampler, preview_steps=4, precision=precision)
+    (folder / "config.json").write_text(config.to_json())
+    (stage,) = (event for event in work.stages(folder, (30,), 4, 7) if event is not None)
+    ask = Drawing(
+        str(folder), "00000030.safetensors", sampler=sampler, steps=4, guidance=1.0, count=4,
+        seed=7, precision=precision,
+    )  # fmt: skip
+    assert np.array_equal(stage.images, drawn_images(ask)[:, 0])
+
+
+def test_a_zoom_stays_while_a_run_goes_on(qtbot, runs):
+    panel, folder = runs
+    panel.tick(folder)
+    qtbot.waitUntil(lambda: "mine" in panel.plot.names(), timeout=10_000)
+    box = panel.plot.plot.getPlotItem().getViewBox()
+    box.setRange(xRange=(5, 10), yRange=(0.1, 0.2), padding=0)
+    with open(folder / "metrics.jsonl", "a") as stream:
+        stream.write(json.dumps({"step": 31, "epoch": 2, "loss": 0.5}) + "\n")
+    qtbot.waitUntil(lambda: len(panel.plot.points("mine")[0]) == 31, timeout=10_000)
+    assert np.allclose(box.viewRange(), [(5, 10), (0.1, 0.2)])
+    panel.log.setChecked(True)
+    assert panel.plot.plot.getPlotItem().ctrl.logYCheck.isChecked()
+
+
 def test_rename_and_delete(qtbot, runs, monkeypatch):
     panel, folder = runs
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("better", True))
@@ -74,6 +105,20 @@ def test_rename_and_delete(qtbot, runs, monkeypatch):
     select("better")
     qtbot.mouseClick(panel.buttons["delete"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not renamed.exists(), timeout=10_000)
+
+
+def test_everything_confirmed_is_done_however_soon_it_follows(qtbot, runs, monkeypatch):
+    panel, folder = runs
+    others = [shutil.copytree(folder, folder.with_name(name)) for name in ("a", "b", "c")]
+    panel.session.refresh_runs()
+    qtbot.waitUntil(lambda: set(others) <= {r.folder for r in panel.session.runs}, timeout=10_000)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    for other in others:
+        there = [r.folder for r in panel.session.runs]
+        panel.table.selectRow(there.index(other))
+        panel.delete()
+    qtbot.waitUntil(lambda: not any(other.exists() for other in others), timeout=10_000)
+    assert folder.exists()
 
 
 def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
@@ -105,6 +150,7 @@ def test_measuring_puts_the_figure_into_the_card(qtbot, runs):
     exact = kept[0]["values"]["exact"]
     qtbot.waitUntil(lambda: f"{exact:.2f}" in panel.card.toPlainText(), timeout=20_000)
     panel.measure_run("fid", 1024)
+    panel.measure_run("fid", 256)  # waits for the other to end: stopped before it begins
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
 

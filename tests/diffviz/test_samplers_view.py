@@ -74,10 +74,21 @@ def test_columns_show_what_a_script_draws_from_one_noise(qtbot, panel, small_mod
 
 
 def test_a_columns_options_are_its_own(qtbot, panel, small_models):
-    ask(panel, (Column("ddim", 3), Column("ddim", 3, "quadratic", {"eta": 1.0})))
-    compare(qtbot, panel)
+    ask(panel, (Column("ddim", 3), Column("ddim", 3, "quadratic")))
     plain, noisy = panel.columns
+    qtbot.mouseClick(noisy.form.more_button, Qt.MouseButton.LeftButton)
+    eta = noisy.form["options"].fields["eta"]
+    eta.lineEdit().selectAll()
+    qtbot.keyClicks(eta, "1")
+    qtbot.keyClick(eta, Qt.Key.Key_Return)
+    assert (plain.how.text(), noisy.how.text()) == ("", "eta 1, even in √t")
+    assert noisy.title == "DDIM, eta 1, even in √t, 3 steps"
+    compare(qtbot, panel)
     assert not np.array_equal(plain.view.images, noisy.view.images)
+    # As many evaluations of one sampler, and yet two curves, each in its column's colour.
+    assert panel.plot.names() == ["DDIM", "DDIM, eta 1, even in √t"]
+    assert len(panel.curves()) == 2
+    assert plain.cost.text() != noisy.cost.text()
     alone = Drawing(
         model=str(small_models / "modern-sde"), count=4, sampler="ddim", steps=3,
         spacing="quadratic", options={"eta": 1.0},
@@ -221,8 +232,8 @@ def test_a_comparison_knows_what_is_missing():
     assert it.missing() == [judged[2]]
     assert it.error(draw) == 0.5
     assert it.error(fine) is None
-    assert it.values("error") == {"ddim": [(5, 0.5)]}
-    assert it.values("fid") == {"ddim": [(5, 20.0)]}
+    assert it.values("error") == {"DDIM": [(5, 0.5)]}
+    assert it.values("fid") == {"DDIM": [(5, 20.0)]}
     it.drawn[draw] = replace(it.drawn[draw], random=True)
     assert it.error(draw) is None
     finer = draw.with_changes(steps=40)

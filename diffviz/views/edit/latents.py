@@ -14,6 +14,7 @@ from diffviz.views.pictures import BINS
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import BACKGROUND, Mosaic, compose
 from trainer.ask import Ask
+from trainer.requests import Encoding, Interpolation
 
 LEAST_TOP = 0.5  # of the histogram's axis
 NOTHING_YET = "How far off the reconstruction is will stand here."
@@ -28,7 +29,7 @@ class EncodeTool(Tool):
         "the image's latent; followed back, at the image again."
     )
     lines = (("dx = [f − ½ g^2 ∇_x log p_t(x)] dt", "Song et al. 2021, eq. 13 and appendix D.4"),)
-    kind = work.Encoding
+    kind = Encoding
     make = staticmethod(work.round_trip)
 
     def __init__(self, session: Session, first: Ask, parent: QWidget | None = None) -> None:
@@ -79,7 +80,7 @@ class EncodeTool(Tool):
             self._show()
         self.changed.emit()
 
-    def begin(self, request: work.Encoding) -> None:
+    def begin(self, request: Encoding) -> None:
         super().begin(request)
         self.there, self.back = [], []
 
@@ -133,7 +134,7 @@ class InterpolateTool(Tool):
         "decode to digits (above); between two images lies a double exposure (below)."
     )
     lines = (("z(w) = [sin((1 − w) θ) z_A + sin(w θ) z_B] / sin θ", "Shoemake 1985; White 2016"),)
-    kind = work.Interpolation
+    kind = Interpolation
     images_of = ("first", "second")
     make = staticmethod(work.interpolate)
 
@@ -161,7 +162,7 @@ class InterpolateTool(Tool):
         self.ends.show_images(found.images, 2)
         self.changed.emit()
 
-    def begin(self, request: work.Interpolation) -> None:
+    def begin(self, request: Interpolation) -> None:
         super().begin(request)
         self.decoded.show_images(None)
 

@@ -28,6 +28,7 @@ from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
 from trainer.ask import Ask, settings_of
 from trainer.masks import MASKS, forgotten
+from trainer.requests import Inpainting
 
 FORGET = {
     "centre": "the centre",
@@ -152,7 +153,7 @@ class InpaintTool(Tool):
         ('x_t ← m (α(t) x_0 + σ(t) ε) + (1 − m) x_t,   m = 1 "where known"',
          "Song et al. 2021, appendix I.2; repeats: Lugmayr et al. 2022 (RePaint)"),
     )  # fmt: skip
-    kind = work.Inpainting
+    kind = Inpainting
     apart = ("mask",)
     make = staticmethod(work.complete)
     timeline: Timeline
@@ -259,14 +260,14 @@ class InpaintTool(Tool):
             return str(self.forget.currentData())
         return self.waiting or work.words(self.painter.masked) or "centre"
 
-    def current(self, of: dict[str, str]) -> work.Inpainting:
-        asked: work.Inpainting = super().current(of)
+    def current(self, of: dict[str, str]) -> Inpainting:
+        asked: Inpainting = super().current(of)
         return asked.with_changes(mask=self.asked_mask())
 
-    def wanted(self, of: dict[str, str]) -> work.Inpainting | None:
+    def wanted(self, of: dict[str, str]) -> Inpainting | None:
         return None if self.waiting or not self.painter.masked.any() else self.current(of)
 
-    def begin(self, request: work.Inpainting) -> None:
+    def begin(self, request: Inpainting) -> None:
         super().begin(request)
         self.frames = {}
         self.timeline.pause()
@@ -311,7 +312,7 @@ class InpaintTool(Tool):
         """As `View.animation`."""
         return [self.shown(frame) for frame in self.frames.values()] if self.done else []
 
-    def prepare(self, ask: work.Inpainting) -> None:
+    def prepare(self, ask: Inpainting) -> None:
         super().prepare(ask)
         choose(self.forget, ask.mask if ask.mask in MASKS else "painted")
         self.waiting = "" if ask.mask in MASKS else ask.mask

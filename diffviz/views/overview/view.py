@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from PySide6.QtCore import QEvent
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -313,12 +315,12 @@ class OverviewView(View):
         for part, box in self.layers.items():
             box.setIcon(line_icon(colour(part, self.palette())))
 
-    def showEvent(self, event) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if self.densities is None:
             self.compute()
 
-    def changeEvent(self, event) -> None:
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == event.Type.PaletteChange and hasattr(self, "layers"):
             self._colour_layers()

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QGridLayout,
@@ -334,7 +335,7 @@ class PlaneView(View):
         self.draw.setChecked(True)
         self.compute()
 
-    def showEvent(self, event) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if self.field is None and not self.work.busy:
             self.compute()

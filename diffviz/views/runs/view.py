@@ -1,11 +1,13 @@
 """The runs view: past and present trainings side by side, their curves and their checkpoints."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -61,7 +63,6 @@ class RunsView(View):
         self.drawing = self.latest(self._show_stages)
         self.measuring = self.latest(self._show_share, self._measured)
         self.carding = self.latest(lambda texts: self.card.setPlainText(texts[-1]))
-        self.tidying = self.latest(lambda _: None, session.refresh_runs)
         self.curves_of: dict[Path, dict[str, np.ndarray]] = {}
         self.by_time: dict[Path, np.ndarray] = {}
         self.steps_of: dict[Path, tuple[int, ...]] = {}
@@ -100,6 +101,7 @@ class RunsView(View):
         self.table.ticked.connect(self._tick)
         self.table.itemSelectionChanged.connect(self._select)
         self.form.changed.connect(self._replot)
+        self.log.changed.connect(lambda: self.plot.set_log(False, self.log.value()))
         self.plot.markClicked.connect(self.draw_checkpoint)
         session.runsChanged.connect(self._list)
         self._list()
@@ -174,13 +176,13 @@ class RunsView(View):
         """The folder of the run that is selected in the list."""
         return self.table.selected()
 
-    def showEvent(self, event) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._refresh.start()
         self.session.refresh_runs()
         self._follow()
 
-    def hideEvent(self, event) -> None:
+    def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._refresh.stop()
 
@@ -230,7 +232,6 @@ class RunsView(View):
     def _replot(self) -> None:
         key = self.measure.value()
         self.plot.set_labels(self.measure.currentText(), UNITS[key])
-        self.plot.set_log(False, self.log.value())
         shown = [folder for folder in sorted(self.ticked) if folder in self.curves_of]
         for plot, folders in ((self.plot, shown), (self.time_plot, sorted(self.by_time))):
             for name in plot.names():
@@ -280,6 +281,8 @@ class RunsView(View):
 
     def stop_measuring(self) -> None:
         self.measuring.stop()
+        if not self.measuring.busy:  # it had yet to begin
+            self._measured()
 
     def _measured(self) -> None:
         self._show_measuring(False)
@@ -340,7 +343,7 @@ class RunsView(View):
             return
         name, yes = QInputDialog.getText(self, "Rename run", "New name:", text=folder.name)
         if yes and name != folder.name:
-            self.tidying.ask(partial(work.rename, folder, name))
+            self._tidy(partial(work.rename, folder, name))
 
     def delete(self) -> None:
         folder = self.selected()
@@ -350,7 +353,11 @@ class RunsView(View):
             self, "Delete run", f"Delete {folder.name} with all its checkpoints for good?"
         )
         if answer == QMessageBox.StandardButton.Yes:
-            self.tidying.ask(partial(work.delete, folder))
+            self._tidy(partial(work.delete, folder))
+
+    def _tidy(self, make: Callable[[], Iterator[Path]]) -> None:
+        """Do what was confirmed: unlike what is drawn, no later ask takes its place."""
+        self.latest(lambda _: None, self.session.refresh_runs).ask(make)
 
     def curves(self) -> dict[str, np.ndarray]:
         return {name: np.column_stack(self.plot.points(name)) for name in self.plot.names()}

@@ -152,6 +152,7 @@ class Stage:
 def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Iterator[Stage | None]:
     """Draw `count` images from each of these checkpoints of a run, all from the same noise.
 
+    Classes, if it knows any, are asked for in turn and plainly, as its training's previews are.
     None comes after each sampling step, so that stopping never waits for long.
     """
     from diffviz.views.pictures import pictures
@@ -162,7 +163,8 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
     for step in steps:
         ask = Drawing(
             str(folder), f"{step:08d}.safetensors", sampler=config.preview_sampler,
-            steps=config.preview_steps, count=count, seed=seed, batch=count,
+            steps=config.preview_steps, guidance=1.0, precision=config.precision, count=count,
+            seed=seed, batch=count,
         )  # fmt: skip
         last = None
         for stage in draw(ask, open_model(ask)):

@@ -43,6 +43,8 @@ class ColumnView(QFrame):
         self.remove = QToolButton(objectName="removeColumnButton", text="✕", autoRaise=True)
         self.remove.setAccessibleName("Remove this column")
         self.remove.setToolTip("Remove this column")
+        self.how = QLabel(objectName="columnHow")
+        self.how.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.view = Mosaic()
         self.view.setObjectName("columnView")
         self.facts = QLabel(objectName="columnFacts")
@@ -65,6 +67,7 @@ class ColumnView(QFrame):
         layout.setSpacing(4)
         layout.addLayout(head)
         layout.addLayout(under)
+        layout.addWidget(self.how)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.facts)
         self.form.changed.connect(self.changed)
@@ -73,7 +76,13 @@ class ColumnView(QFrame):
     @property
     def title(self) -> str:
         steps = self.steps.value()
-        return f"{self.sampler.currentText()}, {steps} step{'s' if steps > 1 else ''}"
+        return f"{work.titled(self.form.ask())}, {steps} step{'s' if steps > 1 else ''}"
+
+    def show_how(self, words: str, room: bool) -> None:
+        """Say what of it is unusual; `room` is kept where another column says something."""
+        self.how.setText(words)
+        self.how.setToolTip(words)
+        self.how.setVisible(room)
 
     def show_results(
         self, comparison: Comparison, draw: Drawing | None, colour: str, waiting: str

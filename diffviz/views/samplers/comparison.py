@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from diffviz.views.growing import Drawn
-from diffviz.views.samplers.work import Judged, rms
+from diffviz.views.samplers.work import Judged, rms, titled
 from trainer.requests import Drawing
 
 FINER = 8  # times a random sampler's steps are its own reference
@@ -73,12 +73,12 @@ class Comparison:
         return None if judgement is None else self.judged.get(judgement[1])
 
     def values(self, key: str) -> dict[str, list[tuple[int, float]]]:
-        """By sampler, in the order of the draws, its (NFE, "error" or "fid") points, ascending."""
+        """By what draws, in the order of the draws, (NFE, "error" or "fid") points, ascending."""
         found: dict[str, dict[int, float]] = {}
         for draw in self.draws:
             result = self.drawn.get(draw)
             judged = self.fid(draw)
             value = self.error(draw) if key == "error" else judged.fid if judged else None
             if result is not None and value is not None and value > 0:
-                found.setdefault(draw.sampler, {})[result.nfe] = value
-        return {sampler: sorted(points.items()) for sampler, points in found.items()}
+                found.setdefault(titled(draw), {})[result.nfe] = value
+        return {name: sorted(points.items()) for name, points in found.items()}

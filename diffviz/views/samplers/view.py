@@ -27,7 +27,7 @@ from diffviz.views.view import Guide, View
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import compose
-from trainer.catalogue import PROCESSES, SAMPLERS
+from trainer.catalogue import PROCESSES
 from trainer.requests import Drawing
 
 SWEEP = (5, 10, 20, 40, 80)
@@ -154,7 +154,7 @@ class SamplersView(View):
     def add_column(self) -> None:
         """Another column, after the last: its sampler, twice its steps."""
         last = self.columns[-1].form.ask()
-        self._add(last.with_changes(steps=min(1000, 2 * last.steps)))
+        self._add(last.with_changes(steps=max(last.steps, min(1000, 2 * last.steps))))
         self._changed()
         bar = self.area.horizontalScrollBar()
         QTimer.singleShot(0, self, lambda: bar.setValue(bar.maximum()))
@@ -254,16 +254,20 @@ class SamplersView(View):
     def show_results(self) -> None:
         """Bring columns, plot and buttons up to date."""
         colours = style.series(self.palette())
-        kinds = list(dict.fromkeys(column.sampler.value() for column in self.columns))
+        ask = self.ask()
+        names = [work.titled(column) for column in ask.columns]
+        kinds = list(dict.fromkeys(names))
+        said = [work.how(column) for column in ask.columns]
         if self.model.run is None:
             waiting = "Waiting for the models to be listed."
         elif self.comparing:
             waiting = "Waiting its turn."
         else:
             waiting = "Press Compare: every column is drawn from the same noise."
-        for column in self.columns:
-            draw = self.request(column)
-            colour = colours[kinds.index(column.sampler.value()) % len(colours)]
+        for k, column in enumerate(self.columns):
+            draw = ask.drawing(ask.columns[k]) if self.model.run else None
+            colour = colours[kinds.index(names[k]) % len(colours)]
+            column.show_how(said[k], any(said))
             if self.growing is not None and self.piece == ("draw", draw):
                 column.show_growing(self.growing.images, colour)
             else:
@@ -279,17 +283,16 @@ class SamplersView(View):
         self._show_progress()
 
     def _show_plot(self, kinds: list[str]) -> None:
-        """Draw the chosen measure over NFE, a curve a sampler, in its columns' colour."""
+        """Draw the chosen measure over NFE, a curve a kind, in its columns' colour."""
         key, count = self.form["plot"].value(), self.form["judged"].value()
-        values = {SAMPLERS[n].title: p for n, p in self.comparison.values(key).items()}
-        numbers = {SAMPLERS[name].title: number for number, name in enumerate(kinds)}
+        values = self.comparison.values(key)
         self.plot.set_labels("", PLOTS[key])
         for name in self.plot.names():
             if name not in values:
                 self.plot.remove(name)
         for name, points in values.items():
             xs, ys = np.array(points, float).T
-            self.plot.set_curve(name, xs, ys, numbers[name])
+            self.plot.set_curve(name, xs, ys, kinds.index(name))
             self.plot.set_marks(name, xs)
         self.plot.set_ticks(sorted({x for points in values.values() for x, _ in points}))
         floors = [j.floor for j in map(self.comparison.fid, self.comparison.draws) if j]
@@ -313,7 +316,7 @@ class SamplersView(View):
             self.progress.setFormat("")
             return
         kind, draw = self.piece
-        name = f"{SAMPLERS[draw.sampler].title}, {draw.steps} steps"
+        name = f"{work.titled(draw)}, {draw.steps} steps"
         words = {"draw": name, "judge": f"FID of {name}"}[kind]
         left = len(self.comparison.missing()) - 1
         self.progress.setFormat(f"{words} · %p %" + (f" · {left} more to do" if left > 0 else ""))
@@ -342,7 +345,7 @@ class SamplersView(View):
 
     def curves(self) -> dict[str, np.ndarray]:
         return {
-            f"{SAMPLERS[name].title}, {PLOTS[key]} over NFE": np.array(points, float)
+            f"{name}, {PLOTS[key]} over NFE": np.array(points, float)
             for key in PLOTS
             for name, points in self.comparison.values(key).items()
         }

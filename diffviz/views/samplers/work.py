@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainer.ask import Ask, Choice, setting
+from trainer.ask import Ask, Choice, options_of, setting, settings_of
 from trainer.catalogue import SAMPLERS, SPACINGS
 from trainer.config import MOST_SEED
 from trainer.problems import Problem
@@ -30,22 +30,17 @@ PLOTS = (Choice("error", "error (RMS)"), Choice("fid", "FID"))
 MOST_COLUMNS = 16
 
 
-# fmt: off - a setting a paragraph
+# fmt: off
 @dataclass(frozen=True)
 class Column(Ask):
     """One column: a sampler and its steps."""
 
     sampler: str = setting(
-        "ddim",
-        "Sampler",
-        "How the model's answers become steps from noise to image",
+        "ddim", "Sampler", "How the model's answers become steps from noise to image",
         choices=SAMPLERS,
     )
     steps: int = setting(
-        10,
-        "Steps",
-        "Updates from noise to image: fewer are quicker and coarser",
-        least=1,
+        10, "Steps", "Updates from noise to image: fewer are quicker and coarser", least=1,
         most=100_000,
     )
     spacing: str = setting(
@@ -65,55 +60,32 @@ class Samplers(OfClasses):
 
     version: ClassVar[int] = 2
     model: str = setting("modern-sde", "Model", "The trained model that all columns ask")
-    count: int = setting(
-        16,
-        "Images",
-        "How many images each column shows",
-        least=1,
-        most=1024,
-        suggested=(4, 9, 16, 36, 64),
-    )
+    count: int = setting(16, "Images", "How many images each column shows", least=1, most=1024,
+                         suggested=(4, 9, 16, 36, 64))
     seed: int = setting(
-        0,
-        "Seed",
-        "The noise that all columns start from: another one, other digits",
-        least=0,
+        0, "Seed", "The noise that all columns start from: another one, other digits", least=0,
         most=MOST_SEED,
     )
     reference: str = setting(
-        "ddim 200",
-        "Error to",
-        "The fine solution of the ODE, from the same "
-        "noise, that samplers without noise are measured against; those with "
-        "noise against themselves at many more steps",
-        choices=REFERENCES,
+        "ddim 200", "Error to", "The fine solution of the ODE, from the same noise, that samplers "
+        "without noise are measured against; those with noise against themselves at many more "
+        "steps", choices=REFERENCES,
     )
     judged: int = setting(
-        0,
-        "FID",
-        "Draw this many samples a column and measure their distance to "
-        "the training set: it takes a while on a CPU, and fewer samples bias it "
-        "upwards; 0: none",
-        least=0,
-        most=10_000,
-        suggested=(0, 256, 512, 1024),
+        0, "FID", "Draw this many samples a column and measure their distance to the training set: "
+        "it takes a while on a CPU, and fewer samples bias it upwards; 0: none", least=0,
+        most=10_000, suggested=(0, 256, 512, 1024),
     )
     plot: str = setting(
         "error", "Plot", "What the plot below shows over the network evaluations", choices=PLOTS
     )
     columns: tuple[Column, ...] = setting(FIRST, "Columns", "The samplers side by side")
 
-    def drawing(self, column: Column, **changes: Any) -> Drawing:
+    def drawing(self, column: Column) -> Drawing:
         """What that column draws."""
-        shared = ("model", "checkpoint", "classes", "guidance", "precision", "count", "seed")
-        own = ("sampler", "steps", "spacing", "options")
-        return Drawing(
-            **{
-                **{name: getattr(self, name) for name in shared},
-                **{name: getattr(column, name) for name in own},
-                **changes,
-            }
-        )
+        shared = (*settings_of(OfClasses), "count", "seed")
+        values = {name: getattr(self, name) for name in shared}
+        return Drawing(**values, **{name: getattr(column, name) for name in settings_of(Column)})
 
     def fine(self) -> Drawing | None:
         """The reference's drawing; None where no error is wanted."""
@@ -141,6 +113,25 @@ class Samplers(OfClasses):
 
 
 # fmt: on
+
+
+def how(ask: Column | Drawing) -> str:
+    """The spacing and the sampler's options in words, as far as they are not the usual ones."""
+    known = options_of(ask, "options", ask.sampler)
+    words = []
+    for name, value in ask.options.items():
+        title = known[name].title
+        if value != known[name].default:
+            number = value if isinstance(value, str) else f"{value:g}"
+            words.append(f"{title[0].lower()}{title[1:]} {number}")
+    if ask.spacing != settings_of(Column)["spacing"].default:
+        words.append(settings_of(Column)["spacing"].entries()[ask.spacing].title)
+    return ", ".join(words)
+
+
+def titled(ask: Column | Drawing) -> str:
+    """What draws, in words, whatever its steps: what one curve is of."""
+    return ", ".join(filter(None, (SAMPLERS[ask.sampler].title, how(ask))))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -116,7 +117,8 @@ class ScheduleView(View):
         ]
 
     def selected(self) -> Entry:
-        return self.entries[max(0, self.table.currentRow())]
+        entry: Entry = self.entries[max(0, self.table.currentRow())]
+        return entry
 
     def set_time(self, t: float) -> None:
         """Let the mark stand at t, and the table show the values there."""
@@ -239,12 +241,12 @@ class ScheduleView(View):
         self.mend_button.setEnabled(schedule is not None and schedule.mendable)
         self.ends.setText("" if schedule is None else ending(schedule))
 
-    def showEvent(self, event) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if len(self.found) < len(self.entries):
             self.compute()
 
-    def changeEvent(self, event) -> None:
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == event.Type.PaletteChange and hasattr(self, "formula"):
             self._draw()
