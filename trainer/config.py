@@ -19,7 +19,6 @@ class ExperimentConfig(Ask):
     `preview_images` are drawn from fixed noise at the same times.
     """
 
-    # fmt: off - a setting a paragraph
     preset: str = setting("custom", "Preset", "The named experiment that this began as", more=True)
     dataset: str = setting(
         "mnist",
@@ -164,7 +163,6 @@ class ExperimentConfig(Ask):
         most=100_000,
         more=True,
     )
-    # fmt: on
 
     def check(self) -> None:
         if not self.dataset.strip():

@@ -187,7 +187,13 @@ def draw(ask: Drawing, opened: Opened, rank: int = 0, ranks: int = 1) -> Iterato
             seconds += time.perf_counter() - began
             if frame is None:
                 break
-            yield Stage(first, frame, frame.index == ask.steps, seconds)
+            last = frame.index == ask.steps
+            if last and not bool(frame.x.isfinite().all()):
+                raise Problem(
+                    f"{ask.sampler} in {ask.steps} steps left pictures that are not finite. Take "
+                    "more steps, another sampler, or float32."
+                )
+            yield Stage(first, frame, last, seconds)
 
 
 def drawn_images(ask: Drawing, opened: Opened | None = None) -> np.ndarray:

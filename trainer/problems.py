@@ -1,10 +1,13 @@
 """The one kind of error that is meant for a person's eyes."""
 
 import errno
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class Problem(Exception):  # noqa: N818 - it reads as what it is: "Problem: the disk is full"
@@ -45,3 +48,16 @@ def write_file(path: Path, content: bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: what is not a finite number becomes null."""
+
+    def finite(one: Any) -> Any:
+        if isinstance(one, float) and not math.isfinite(one):
+            return None
+        if isinstance(one, dict):
+            return {key: finite(item) for key, item in one.items()}
+        return [finite(item) for item in one] if isinstance(one, list | tuple) else one
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)

@@ -28,7 +28,6 @@ def classes_of_version_1(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-# fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class OfModel(Ask):
     """Something asked of one checkpoint of one run: `model` is its name, or its folder's path."""
@@ -280,6 +279,3 @@ class Evaluation(Drawing):
         "What the FID is taken in; inception needs diffviz[inception] and its weights",
         choices=FEATURES,
     )
-
-
-# fmt: on

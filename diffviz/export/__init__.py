@@ -20,7 +20,6 @@ MARK = f"{SETTINGS_KEY}:"  # before the settings where a format has one place fo
 WORDS = {"grid": "A grid", "film": "An animation", "curves": "Curves", "view": "A view"}
 
 
-# fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class ExportSettings(Ask):
     """How large and how fast exports are."""
@@ -33,9 +32,6 @@ class ExportSettings(Ask):
         most=16,
     )
     fps: int = setting(25, "Frames a second", "Frames a second of films", least=1, most=50)
-
-
-# fmt: on
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,11 @@ class Latest(QObject):
 
     def stop(self) -> None:
         """End the job once the item under way is done; `ended` follows what it still gives."""
-        self._waiting = None
+        waited, self._waiting = self._waiting is not None, None
         if self._job is not None:
             self._job.stop()
+        elif waited:
+            self.ended.emit()
 
     def pause(self) -> None:
         if self._job is not None:

@@ -66,13 +66,13 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
         self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
         self.stage.tabBar().setDrawBase(False)
-        self.explanation = QLabel(self.stage, objectName="explanationLabel", wordWrap=True)
-        self.explanation.setVisible(False)
+        self.explanation = QLabel(self.stage, objectName="explanationLabel", visible=False)
+        self.explanation.setWordWrap(True)
         self.explanation.setTextFormat(Qt.TextFormat.RichText)
         self.explanation.setAutoFillBackground(True)
         self.explanation.setMargin(16)
         self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
-        self.explain.setShortcut(QKeySequence("F1"))
+        self.explain.setShortcut("F1")
         self.explain.setCheckable(True)
         self.explain.toggled.connect(self._explain)
         self.stage.currentChanged.connect(self._explain)
@@ -218,8 +218,7 @@ class MainWindow(QMainWindow):
             if settings:
                 view.prepare(read_stored(view.kind, settings))
         except (Problem, ValueError, RecursionError):
-            said = f"{VIEWS[name].title} starts anew: what was kept of it is damaged."
-            self.session.message.emit(said)
+            self.session.message.emit(f"{VIEWS[name].title} starts anew: what was kept is damaged.")
         return view
 
     def _kept_view(self) -> str:

@@ -101,3 +101,21 @@ def test_a_failure_is_told_before_the_end(qtbot, latest):
     latest.ask(failing)
     qtbot.waitUntil(lambda: "ended" in latest.heard)
     assert latest.heard == [1, "failed: no disk", "ended"]
+
+
+def test_what_waits_and_is_stopped_ends(qtbot, latest):
+    go = threading.Event()
+
+    def slow():
+        go.wait(10)
+        yield "old"
+
+    latest.ask(slow)
+    latest.ask(lambda: iter(["never"]))
+    latest.stop()
+    assert latest.heard == ["ended"]
+    assert not latest.busy
+    go.set()
+    latest.ask(lambda: iter(["next"]))
+    qtbot.waitUntil(lambda: latest.heard[-1] == "ended" and len(latest.heard) == 3)
+    assert latest.heard == ["ended", "next", "ended"]

@@ -1,5 +1,7 @@
 """What is refused before a run's folder is made, and how a run goes on after mishaps."""
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -8,15 +10,20 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from trainer.__main__ import main
 from trainer.config import PRESETS
 from trainer.data import load_mnist
 from trainer.data.image_set import ImageSet
-from trainer.problems import Problem
+from trainer.drawing import drawn_images
+from trainer.networks import make_network
+from trainer.problems import Problem, as_json
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.training import Step, refuse, train
 from trainer.training.distributed import joined
+from trainer.training.learner import Learner
 
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1}, limit_images=64, batch_size=16, epochs=3,
@@ -109,6 +116,46 @@ def test_a_console_that_lacks_a_letter_prints_what_it_can(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "日本.png").exists()
+
+
+def test_a_folder_of_samples_never_mixes_with_older_ones(tmp_path, capsys):
+    out = tmp_path / "samples"
+    out.mkdir()
+    (out / "00007.png").write_bytes(b"older")
+    words = ["sample", "--run", "modern", "--count", "1", "--steps", "1", "--out", str(out)]
+    assert main(words) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["00007.png"]
+    (out / "00007.png").unlink()
+    assert main(words) == 0
+
+
+def test_what_is_not_a_number_never_reaches_json():
+    found = as_json({"a": math.nan, "b": [1.5, math.inf], "c": (2, None), "d": "NaN"})
+    assert json.loads(found) == {"a": None, "b": [1.5, None], "c": [2, None], "d": "NaN"}
+
+
+def test_weights_and_pictures_that_are_not_finite_are_told(tmp_path):
+    run = Run.create(tmp_path / "run", SMALL)
+    weights = make_network(SMALL, 1).state_dict()
+    run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 28, 28]})
+    ask = Drawing(str(run.folder), count=1, steps=1)
+    assert len(drawn_images(ask)) == 1
+    huge = {n: w * 1e38 if w.dim() > 1 else w for n, w in weights.items()}
+    run.save_weights(2, huge, {"step": 2, "epoch": 1, "shape": [1, 28, 28]})
+    with pytest.raises(Problem, match="not finite"):
+        drawn_images(ask)
+    weights["head.weight"][0] = math.nan
+    run.save_weights(3, weights, {"step": 3, "epoch": 1, "shape": [1, 28, 28]})
+    with pytest.raises(Problem, match=r"weights in .* are not finite"):
+        drawn_images(ask)
+
+
+def test_the_kept_state_is_named_only_if_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "step", lambda *_: torch.tensor(math.nan))
+    run = Run.create(tmp_path / "run", SMALL)
+    with pytest.raises(Problem, match=r"diverged and was stopped\. Start again"):
+        list(train(SMALL, run, "cpu"))
 
 
 def test_what_was_left_out_of_a_folder_is_told_as_training_begins(tmp_path):

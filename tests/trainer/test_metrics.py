@@ -19,6 +19,7 @@ from trainer.metrics import (
     evaluate,
     fid,
     frechet_distance,
+    junk,
     moments,
     nearest,
     spread_out,
@@ -286,7 +287,9 @@ def test_the_digit_classifier_is_silent_on_sets_that_it_does_not_know(small):
 def test_classify_reads_digits(mnist):
     labels, sureness = classify(mnist.test[:200])
     assert (labels == mnist.test_labels[:200]).mean() > 0.97
-    assert ((sureness > 0.1) & (sureness <= 1)).all()
+    assert ((sureness == 0) | (sureness > 0.1)).all()  # 0: no digit
+    assert (sureness > 0).mean() > 0.97
+    assert sureness.max() <= 1
 
 
 def test_samples_of_another_shape_are_a_problem(small):
@@ -346,3 +349,17 @@ def test_the_floor_falls_as_images_grow_more(mnist):
     )
     assert more < few / 4
     assert more < 1
+
+
+def test_junk_is_no_digit_however_sure_the_classifier_is():
+    rng, test = np.random.default_rng(0), load("mnist").test
+    noise = rng.integers(0, 256, (50, 1, 28, 28), dtype=np.uint8)
+    blank = np.zeros((2, 1, 28, 28), np.uint8)
+    stripes = np.broadcast_to((np.arange(28) % 4 < 2)[None, None, None], (2, 1, 28, 28))
+    for images in (noise, blank, (255 * stripes).astype(np.uint8)):
+        _, sureness = classify(images)
+        assert (sureness < 0.9).all()
+        assert junk(images).all()
+    real = spread_out(test[1::3], 900)
+    assert junk(real).mean() < 0.015
+    assert (classify(real)[1] >= 0.9).mean() > 0.95

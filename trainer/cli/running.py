@@ -1,7 +1,6 @@
 """What commands have in common as they run: devices, models, bars, and where results go."""
 
 import io
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from trainer import problems
 from trainer.data.samples import grid_png
 from trainer.devices import best_device
 from trainer.drawing import Opened, draw, open_model
@@ -23,7 +23,7 @@ PLACES = (Path(), SHIPPED)  # where --run is looked up: a path from here, then w
 
 def show(found: dict[str, Any], prose: str, as_json: bool) -> None:
     """Print what was found, for a program or for a person."""
-    print(json.dumps(found) if as_json else prose)
+    print(problems.as_json(found) if as_json else prose)
 
 
 def progress(unit: str, total: int | None = None) -> tqdm:
@@ -86,6 +86,11 @@ def check_target(path: Path) -> None:
         raise Problem(f"Images are written as .png or .npz, or into a folder, not as {path.name}.")
     if not path.absolute().parent.is_dir():
         raise Problem(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+    if path.is_dir() and any(path.iterdir()):
+        raise Problem(
+            f"The folder {path} is not empty: samples would mix with what is there. Empty it, or "
+            "name another."
+        )
 
 
 def save_images(path: Path, images: np.ndarray) -> None:

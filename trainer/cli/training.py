@@ -1,14 +1,13 @@
 """The command that trains: train."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from trainer.cli.options import Commands, add_device, add_settings, given, named
 from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
-from trainer.problems import Problem
+from trainer.problems import Problem, as_json
 
 
 def add(commands: Commands) -> None:
@@ -75,7 +74,7 @@ def train(arguments: argparse.Namespace) -> int:
     bar = progress("step")
 
     def say(prose: str, **found: Any) -> None:
-        bar.write(json.dumps(found) if arguments.json else prose)
+        bar.write(as_json(found) if arguments.json else prose)
 
     try:
         for event in events:

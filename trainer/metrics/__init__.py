@@ -7,6 +7,7 @@ drew from the data itself would score that, not 0 or 1: it is the floor.
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from assets import ASSETS
-from trainer.data import ImageSet
+from trainer.data import ImageSet, load_mnist
 from trainer.metrics.features import Features, digit_input, feature_set, load_digit_network
 from trainer.problems import Problem
 from trainer.runs.checkpoints import load_tensors, save_tensors
 
 SURE = 0.9
+USUAL = 0.995  # of real images are no junk
 MOST_COMPARED = 1_000
 
 
@@ -174,14 +176,44 @@ def spread_out(images: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
+@lru_cache(maxsize=1)
+def _usual() -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean and precision matrix of the digits' features, and how far real test images lie off."""
+    data, chosen = load_mnist(), feature_set("digits")
+    found = training_moments(data.train, chosen)
+    precision = np.linalg.pinv(found.covariance, rcond=1e-6, hermitian=True)
+    test = chosen(spread_out(data.test, MOST_COMPARED)).astype(np.float64)
+    return found.mean, precision, float(np.quantile(_off(test, found.mean, precision), USUAL))
+
+
+def _off(features: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    gap = features - mean
+    distance: np.ndarray = np.sqrt(np.einsum("nd,de,ne->n", gap, precision, gap))
+    return distance
+
+
+def junk(images: np.ndarray) -> np.ndarray:
+    """Whether each image, uint8 (N, 1, 28, 28), lies further from the digits than USUAL of real
+    ones do, by the Mahalanobis distance of its features (Lee et al. 2018, arXiv:1807.03888); (N,).
+
+    A classifier is sure of pure noise: it has learnt to tell digits apart, not from the rest.
+    """
+    mean, precision, most = _usual()
+    features = feature_set("digits")(images).astype(np.float64)
+    return _off(features, mean, precision) > most
+
+
 def classify(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The digit (N,) that the feature network sees in each image, and how sure it is, 0…1 (N,)."""
+    """The digit (N,) that the feature network sees in each image, and how sure it is, 0…1 (N,):
+    0 of what is no digit at all (`junk`).
+    """
     network, _ = load_digit_network()
     with torch.no_grad():
         parts = torch.from_numpy(images.copy()).split(250)
         logits = torch.cat([network(digit_input(part)) for part in parts])
     sureness, labels = functional.softmax(logits, dim=1).max(1)
-    return labels.numpy(), sureness.numpy()
+    certain = np.where(junk(images), 0, sureness.numpy()) if len(images) else sureness.numpy()
+    return labels.numpy(), certain.astype(np.float32)
 
 
 def knows(data: ImageSet) -> bool:

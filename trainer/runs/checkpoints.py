@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from trainer.problems import Problem, file_problems, write_file
+from trainer.problems import Problem, as_json, file_problems, write_file
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -26,7 +26,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors as safetensors, with `facts` (JSON) and the tensors' digest as metadata."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"facts": json.dumps(facts), "sha256": digest(held)}
+    metadata = {"facts": as_json(facts), "sha256": digest(held)}
     write_file(path, save(held, metadata))
 
 

@@ -23,7 +23,7 @@ from trainer.config import ExperimentConfig
 from trainer.denoiser import Denoiser
 from trainer.devices import precision_of
 from trainer.networks import make_network
-from trainer.problems import Problem, file_problems, write_file
+from trainer.problems import Problem, as_json, file_problems, write_file
 from trainer.processes import Process, make_process
 from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
 
@@ -111,7 +111,7 @@ class Run:
         """Append lines to metrics.jsonl."""
         path = self.folder / "metrics.jsonl"
         with file_problems("write", path), open(path, "a") as stream:
-            stream.write("".join(json.dumps(line) + "\n" for line in lines))
+            stream.write("".join(as_json(line) + "\n" for line in lines))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that is torn, or still being written, is left out."""
@@ -137,7 +137,7 @@ class Run:
         with file_problems("read", path):
             text = path.read_text()
         if len(kept) < len(text.splitlines()) or not text.endswith("\n"):
-            text = "".join(json.dumps(line) + "\n" for line in kept)
+            text = "".join(as_json(line) + "\n" for line in kept)
             write_file(path, text.encode())
 
     def model(
@@ -159,6 +159,11 @@ class Run:
             )
         network = make_network(self.config, facts["shape"][0], device)
         load_weights(network, in_type(weights, torch.float32), checkpoint)
+        if not all(bool(w.isfinite().all()) for w in weights.values() if w.is_floating_point()):
+            raise Problem(
+                f"The weights in {checkpoint} are not finite: that training has diverged. Use an "
+                "earlier checkpoint, or train again with a lower learning rate."
+            )
         model = Denoiser(network, self.process, self.config.prediction, dtype)
         return model.eval().requires_grad_(False)
 

@@ -22,7 +22,7 @@ from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import Opened, draw
 from trainer.likelihood import bits_per_dim, variational_bound
-from trainer.problems import Problem, file_problems, write_file
+from trainer.problems import Problem, as_json, file_problems, write_file
 from trainer.requests import Drawing
 from trainer.runs import Run
 
@@ -99,7 +99,7 @@ def keep(run: Run, made: Measure) -> None:
             for m in _read(path)
             if (m.kind, m.checkpoint, m.settings) != (made.kind, made.checkpoint, made.settings)
         ]
-        content = json.dumps([dataclasses.asdict(m) for m in [*others, made]], indent=1) + "\n"
+        content = as_json([dataclasses.asdict(m) for m in [*others, made]], indent=1) + "\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, content.encode())

@@ -200,9 +200,10 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
         if len(good) < len(events):
             healthy = False
             bad = next(e for e in events if not math.isfinite(e.loss))
+            kept = f"The state of step {saved_step} is kept. " if run.state_path.exists() else ""
             raise Problem(
                 f"The loss is {bad.loss} at step {bad.step}: training has diverged and was "
-                f"stopped. The state of step {saved_step} is kept. Start again with a lower "
+                f"stopped. {kept}Start again with a lower "
                 f"learning rate than {config.learning_rate:g}."
             )
         return events

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 MOST_MODES = 6
 
 
-# fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class Mode(Ask):
     """One Gaussian of the data."""
@@ -35,9 +34,6 @@ class Overview(Toy):
         "Modes",
         "The Gaussians that the data is made of",
     )
-
-
-# fmt: on
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ VIEWS = (
 PARTICLES = 500
 
 
-# fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class Plane(Toy):
     """A distribution in the plane under a process, in two views."""
@@ -55,9 +54,6 @@ class Plane(Toy):
             found[side] = ids[title]
         strokes = [np.array(stroke, float).reshape(-1, 2) for stroke in values["strokes"]]
         return {**found, "shape": ids[values["shape"]], "strokes": to_words(strokes)}
-
-
-# fmt: on
 
 
 def to_words(strokes: list[np.ndarray]) -> str:

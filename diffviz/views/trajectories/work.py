@@ -31,7 +31,6 @@ SHOWN = (
 LAYOUTS = (Choice("mosaic", "mosaic"), Choice("strip", "filmstrip"))
 
 
-# fmt: off - a setting a paragraph
 @dataclass(frozen=True)
 class Row(Sampling):
     """One row: whose model, which sampler, how many updates."""
@@ -96,9 +95,6 @@ class Trajectories(Ask):
             kept = classes_of_version_1({**row, "model": row["folder"]})
             found[row["row"]] = {n: v for n, v in kept.items() if n not in ("row", "folder")}
         return found | {"image": f"train:{int(values.get('image', 4))}"}
-
-
-# fmt: on
 
 
 @dataclass(frozen=True)
