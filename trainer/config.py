@@ -19,150 +19,105 @@ class ExperimentConfig(Ask):
     `preview_images` are drawn from fixed noise at the same times.
     """
 
+    # fmt: off
     preset: str = setting("custom", "Preset", "The named experiment that this began as", more=True)
     dataset: str = setting(
-        "mnist",
-        "Dataset",
-        "What it learns to draw: mnist, or a folder of IDX files "
+        "mnist", "Dataset", "What it learns to draw: mnist, or a folder of IDX files "
         "(Fashion-MNIST, EMNIST…), of CIFAR-10's binary files, or of images (folder:64 for 64 "
         "pixels a side, 32 otherwise)",
     )
     process: str = setting(
-        "ddpm-cosine",
-        "Process",
-        "How noise is added; the model learns to undo it",
+        "ddpm-cosine", "Process", "How noise is added; the model learns to undo it",
         choices=PROCESSES,
     )
     process_parameters: dict[str, Any] = setting(
-        {}, "Process' options", "What the process takes", of="process", more=True
+        {}, "Process' options", "What the process takes", of="process", more=True,
     )
     network: str = setting(
-        "lean", "Network", "What learns to take the noise away", choices=NETWORKS
+        "lean", "Network", "What learns to take the noise away", choices=NETWORKS,
     )
     network_parameters: dict[str, Any] = setting(
-        {}, "Network's options", "What the network takes", of="network", more=True
+        {}, "Network's options", "What the network takes", of="network", more=True,
     )
     prediction: str = setting(
-        "v",
-        "Network predicts",
-        "The noise, the clean image, v = α ε − σ x0, or the score",
-        choices=PREDICTIONS,
-        more=True,
+        "v", "Network predicts", "The noise, the clean image, v = α ε − σ x0, or the score",
+        choices=PREDICTIONS, more=True,
     )
     loss_weighting: str = setting(
-        "simple",
-        "Loss weighting",
-        "simple: all times alike; log-normal: more of the noise at "
+        "simple", "Loss weighting", "simple: all times alike; log-normal: more of the noise at "
         "which images take shape (Karras et al. 2022); min-snr: easy noise counts less (Hang et "
-        "al. 2023); likelihood: what bits/dim asks for",
-        choices=WEIGHTINGS,
-        more=True,
+        "al. 2023); likelihood: what bits/dim asks for", choices=WEIGHTINGS, more=True,
     )
     min_snr_gamma: float = setting(
-        5.0, "Min-SNR gamma", "Where min-snr cuts the weights", above=0, more=True
+        5.0, "Min-SNR gamma", "Where min-snr cuts the weights", above=0, more=True,
     )
     classes: int = setting(
-        0,
-        "Classes",
-        "Tell the network each image's class, of so many; 0: do not",
-        least=0,
-        most=100_000,
-        more=True,
+        0, "Classes", "Tell the network each image's class, of so many; 0: do not", least=0,
+        most=100_000, more=True,
     )
     label_dropout: float = setting(
-        0.1,
-        "Label dropout",
-        "Share of images whose class is hidden, which is what guidance compares with",
-        least=0,
-        most=1,
-        more=True,
+        0.1, "Label dropout", "Share of images whose class is hidden, which is what guidance "
+        "compares with", least=0, most=1, more=True,
     )
     epochs: int = setting(300, "Epochs", "Passes over all training images", least=1)
     batch_size: int = setting(128, "Batch", "Images an optimiser step learns from", least=2)
     accumulation: int = setting(
-        1,
-        "Accumulation",
-        "Parts of a batch taken one after the other: less memory, the same "
-        "step (batch norm sees a part at a time)",
-        least=1,
-        more=True,
+        1, "Accumulation", "Parts of a batch taken one after the other: less memory, the same "
+        "step (batch norm sees a part at a time)", least=1, more=True,
     )
     precision: str = setting(
-        "auto",
-        "Precision",
-        "What convolutions and products run in: auto takes bfloat16 where the hardware has it",
-        choices=PRECISIONS,
-        more=True,
+        "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "
+        "the hardware has it", choices=PRECISIONS, more=True,
     )
     learning_rate: float = setting(
-        2e-3, "Rate", "Learning rate, the size of a step; too large, it diverges", above=0
+        2e-3, "Rate", "Learning rate, the size of a step; too large, it diverges", above=0,
     )
     decay_fraction: float = setting(
-        0.4,
-        "Decay over the last",
-        "Share of training in which the learning rate falls to 0",
-        least=0,
-        most=1,
-        more=True,
+        0.4, "Decay over the last", "Share of training in which the learning rate falls to 0",
+        least=0, most=1, more=True,
     )
     warmup_steps: int = setting(
-        100, "Warm-up steps", "The learning rate rises over so many steps", least=0, more=True
+        100, "Warm-up steps", "The learning rate rises over so many steps", least=0, more=True,
     )
     weight_decay: float = setting(
-        0.01, "Weight decay", "Pulls the weights towards 0", least=0, more=True
+        0.01, "Weight decay", "Pulls the weights towards 0", least=0, more=True,
     )
     gradient_clip: float = setting(
-        1.0, "Gradient clip", "Longest gradient that is taken as it is", above=0, more=True
+        1.0, "Gradient clip", "Longest gradient that is taken as it is", above=0, more=True,
     )
     ema: float = setting(
-        0.998,
-        "EMA",
-        "Weight of the past in the average of the weights that samples",
-        least=0,
-        most=1,
-        more=True,
+        0.998, "EMA", "Weight of the past in the average of the weights that samples", least=0,
+        most=1, more=True,
     )
     seed: int = setting(
-        0,
-        "Seed",
-        "The same seed gives the same weights on the same machine",
-        least=0,
+        0, "Seed", "The same seed gives the same weights on the same machine", least=0,
         most=MOST_SEED,
     )
     limit_images: int | None = setting(
-        None, "Images at most", "Train on only the first so many images", least=1, more=True
+        None, "Images at most", "Train on only the first so many images", least=1, more=True,
     )
     evaluate_every: float = setting(
-        1.0, "Evaluate every", "Epochs between two evaluations", above=0, more=True
+        1.0, "Evaluate every", "Epochs between two evaluations", above=0, more=True,
     )
     keep_every: int = setting(
-        100, "Checkpoint every", "Epochs between two checkpoints that are kept", least=1, more=True
+        100, "Checkpoint every", "Epochs between two checkpoints that are kept", least=1, more=True,
     )
     bound_images: int = setting(
-        128,
-        "Bound's images",
-        "Held-out images that the live bits/dim is measured on",
-        least=1,
+        128, "Bound's images", "Held-out images that the live bits/dim is measured on", least=1,
         more=True,
     )
     preview_images: int = setting(
-        16, "Preview images", "Samples drawn at each evaluation", least=1, most=4096, more=True
+        16, "Preview images", "Samples drawn at each evaluation", least=1, most=4096, more=True,
     )
     preview_sampler: str = setting(
-        "ddim",
-        "Preview sampler",
-        "What draws the pictures while training",
-        choices=SAMPLERS,
+        "ddim", "Preview sampler", "What draws the pictures while training", choices=SAMPLERS,
         more=True,
     )
     preview_steps: int = setting(
-        20,
-        "Preview steps",
-        "Sampler steps of the pictures while training",
-        least=1,
-        most=100_000,
+        20, "Preview steps", "Sampler steps of the pictures while training", least=1, most=100_000,
         more=True,
     )
+    # fmt: on
 
     def check(self) -> None:
         if not self.dataset.strip():

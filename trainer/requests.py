@@ -32,12 +32,13 @@ def classes_of_version_1(values: dict[str, Any]) -> dict[str, Any]:
 class OfModel(Ask):
     """Something asked of one checkpoint of one run: `model` is its name, or its folder's path."""
 
+    # fmt: off
     model: str = setting("modern", "Model", "The trained model that is asked")
     checkpoint: str = setting(
-        "",
-        "Checkpoint",
-        "A file of the run's checkpoints (the newest unless given): earlier ones draw worse digits",
+        "", "Checkpoint", "A file of the run's checkpoints (the newest unless given): earlier "
+        "ones draw worse digits",
     )
+    # fmt: on
 
     def check(self) -> None:
         if not self.model.strip():
@@ -48,28 +49,22 @@ class OfModel(Ask):
 class OfClasses(OfModel):
     """Something asked of a model that may know classes."""
 
+    # fmt: off
     classes: str = setting(
-        EACH,
-        "Class",
-        "Which class a model that knows classes is asked to draw: each in turn, "
+        EACH, "Class", "Which class a model that knows classes is asked to draw: each in turn, "
         "any, a number, or several in turn",
     )
     guidance: float = setting(
-        GUIDANCE,
-        "Guidance",
-        "How strongly a class is asked for: 1 plainly, more gives clearer "
+        GUIDANCE, "Guidance", "How strongly a class is asked for: 1 plainly, more gives clearer "
         "and less varied images (Ho and Salimans 2022); it takes two passes of the network",
-        least=0,
-        most=100,
+        least=0, most=100,
     )
     precision: str = setting(
-        "auto",
-        "Precision",
-        "What convolutions and products run in: auto takes bfloat16 where the "
-        "hardware has it, and float32 for solvers that choose their own steps",
-        choices=PRECISIONS,
-        more=True,
+        "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "
+        "the hardware has it, and float32 for solvers that choose their own steps",
+        choices=PRECISIONS, more=True,
     )
+    # fmt: on
 
     def check(self) -> None:
         super().check()
@@ -99,25 +94,22 @@ class OfClasses(OfModel):
 class Sampling(OfClasses):
     """How a model's answers become images."""
 
+    # fmt: off
     sampler: str = setting(
-        "ddim",
-        "Sampler",
-        "How the model's answers become steps from noise to image",
+        "ddim", "Sampler", "How the model's answers become steps from noise to image",
         choices=SAMPLERS,
     )
     steps: int = setting(
-        50,
-        "Steps",
-        "Updates from noise to image: fewer are quicker and coarser",
-        least=1,
+        50, "Steps", "Updates from noise to image: fewer are quicker and coarser", least=1,
         most=100_000,
     )
     spacing: str = setting(
-        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
+        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True,
     )
     options: dict[str, Any] = setting(
-        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
+        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True,
     )
+    # fmt: on
 
 
 @dataclass(frozen=True)
@@ -128,38 +120,25 @@ class Drawing(Sampling):
     al. 2022, arXiv:2108.01073) instead of from the prior.
     """
 
+    # fmt: off
     count: int = setting(
-        64,
-        "Images",
-        "How many images; the first stay the same when there are more",
-        least=1,
-        most=10_000_000,
-        suggested=(16, 64, 256, 1024),
+        64, "Images", "How many images; the first stay the same when there are more", least=1,
+        most=10_000_000, suggested=(16, 64, 256, 1024),
     )
     seed: int = setting(
-        0,
-        "Seed",
-        "The noise that the images begin as: another one, other digits",
-        least=0,
+        0, "Seed", "The noise that the images begin as: another one, other digits", least=0,
         most=MOST_SEED,
     )
     image: str = setting("", "Image", IMAGE_TIP + ", to start from instead of noise", more=True)
     start: float = setting(
-        1.0,
-        "Start at t",
-        "How far that image is noised first: 1 is all noise",
-        above=0,
-        most=1,
+        1.0, "Start at t", "How far that image is noised first: 1 is all noise", above=0, most=1,
         more=True,
     )
     batch: int = setting(
-        64,
-        "At a time",
-        "Images drawn together: more are faster, and take more memory",
-        least=1,
-        most=100_000,
-        more=True,
+        64, "At a time", "Images drawn together: more are faster, and take more memory", least=1,
+        most=100_000, more=True,
     )
+    # fmt: on
 
     def check(self) -> None:
         super().check()
@@ -175,107 +154,91 @@ class Inpainting(Drawing):
     al. 2021, appendix I.2).
     """
 
+    # fmt: off
     sampler: str = setting(
-        "ddpm",
-        "Sampler",
-        "How the model's answers become steps from noise to image",
+        "ddpm", "Sampler", "How the model's answers become steps from noise to image",
         choices=SAMPLERS,
     )
     classes: str = setting(
-        ANY,
-        "Class",
-        "Which class the completions are asked to be: any, each in turn, a number, "
+        ANY, "Class", "Which class the completions are asked to be: any, each in turn, a number, "
         "or several in turn, of a model that knows classes",
     )
     image: str = setting("0", "Image", IMAGE_TIP)
     mask: str = setting(
-        "centre",
-        "Forget",
-        "What is drawn anew: " + ", ".join(MASKS) + ", an image file that is "
-        "white there, or rows of 0 and 1",
+        "centre", "Forget",
+        f"What is drawn anew: {', '.join(MASKS)}, an image file that is white there, or rows of 0 "
+        "and 1",
     )
     repeats: int = setting(
-        1,
-        "Repeats",
-        "How often each update is made: more let both parts agree better (RePaint, "
-        "Lugmayr et al. 2022)",
-        least=1,
-        most=1000,
+        1, "Repeats", "How often each update is made: more let both parts agree better (RePaint, "
+        "Lugmayr et al. 2022)", least=1, most=1000,
     )
     count: int = setting(
-        16,
-        "Images",
-        "How many completions, each from other noise",
-        least=1,
-        most=100_000,
+        16, "Images", "How many completions, each from other noise", least=1, most=100_000,
         suggested=(4, 16, 36, 64),
     )
+    # fmt: on
 
 
 @dataclass(frozen=True)
 class OfPath(OfModel):
     """Something that follows the probability-flow ODE, solved adaptively."""
 
+    # fmt: off
     tolerance: float = setting(
-        1e-3,
-        "Tolerance",
-        "How far off each of the ODE solver's steps may be, relatively: less is "
-        "slower and more exact",
-        above=0,
-        most=1,
-        suggested=(1e-2, 1e-3, 1e-4),
+        1e-3, "Tolerance", "How far off each of the ODE solver's steps may be, relatively: less "
+        "is slower and more exact", above=0, most=1, suggested=(1e-2, 1e-3, 1e-4),
     )
     precision: str = setting(
-        "float32",
-        "Precision",
-        "What convolutions and products run in: to a solver that chooses "
-        "its own steps, bfloat16's rounding looks like roughness",
-        choices=PRECISIONS,
-        more=True,
+        "float32", "Precision", "What convolutions and products run in: to a solver that chooses "
+        "its own steps, bfloat16's rounding looks like roughness", choices=PRECISIONS, more=True,
     )
+    # fmt: on
 
 
 @dataclass(frozen=True)
 class Encoding(OfPath):
     """Images turned into latents, and back."""
 
+    # fmt: off
     image: str = setting("0", "Image", IMAGE_TIP)
     count: int = setting(1, "Images", "How many test images from that one on", least=1, most=10_000)
+    # fmt: on
 
 
 @dataclass(frozen=True)
 class Interpolation(OfPath):
     """Images between two, by their latents (spherical interpolation) and by their pixels."""
 
+    # fmt: off
     first: str = setting("0", "From", IMAGE_TIP)
     second: str = setting("1", "To", IMAGE_TIP)
     count: int = setting(
-        9,
-        "Images",
-        "How many images, both ends among them",
-        least=2,
-        most=1000,
+        9, "Images", "How many images, both ends among them", least=2, most=1000,
         suggested=(5, 7, 9, 11),
     )
+    # fmt: on
 
 
 @dataclass(frozen=True)
 class Likelihood(OfModel):
     """Exact bits/dim of test images by the probability-flow ODE, the variational bound beside."""
 
+    # fmt: off
     count: int = setting(16, "Test images", "How many test images", least=1)
     seed: int = setting(0, "Seed", "Of all random draws", least=0, most=MOST_SEED)
     batch: int = setting(64, "At a time", "Images at a time", least=1, more=True)
+    # fmt: on
 
 
 @dataclass(frozen=True)
 class Evaluation(Drawing):
     """Samples measured: FID, precision, recall, classes, copying."""
 
+    # fmt: off
     count: int = setting(1024, "Images", "How many to draw", least=4, most=10_000_000)
     features: str = setting(
-        "digits",
-        "Features",
-        "What the FID is taken in; inception needs diffviz[inception] and its weights",
-        choices=FEATURES,
+        "digits", "Features", "What the FID is taken in; inception needs diffviz[inception] and "
+        "its weights", choices=FEATURES,
     )
+    # fmt: on

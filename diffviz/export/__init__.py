@@ -24,14 +24,13 @@ WORDS = {"grid": "A grid", "film": "An animation", "curves": "Curves", "view": "
 class ExportSettings(Ask):
     """How large and how fast exports are."""
 
+    # fmt: off
     scale: int = setting(
-        2,
-        "Pixels per image pixel",
-        "Each image pixel becomes a square of so many pixels",
-        least=1,
+        2, "Pixels per image pixel", "Each image pixel becomes a square of so many pixels", least=1,
         most=16,
     )
     fps: int = setting(25, "Frames a second", "Frames a second of films", least=1, most=50)
+    # fmt: on
 
 
 @dataclass(frozen=True)

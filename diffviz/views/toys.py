@@ -39,14 +39,16 @@ REACH = {1: 4.5, 2: 3.0}  # how far the view reaches from 0, by the number of di
 class Toy(Ask):
     """A known distribution under a process, at the slider's t."""
 
+    # fmt: off
     process: str = setting("vp", "Process", "How noise is added over time", choices=PROCESSES)
     parameters: dict[str, Any] = setting(
-        {}, "Process' options", "What the process takes", of="process", more=True
+        {}, "Process' options", "What the process takes", of="process", more=True,
     )
     seed: int = setting(
-        0, "Seed", "The randomness of shape, paths and network", least=0, most=MOST_SEED
+        0, "Seed", "The randomness of shape, paths and network", least=0, most=MOST_SEED,
     )
     t: float = setting(0.5, "t", "Where the slider stands: 1 is noise", least=0, most=1)
+    # fmt: on
 
     @classmethod
     def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:

@@ -410,3 +410,27 @@ def test_what_nobody_foresaw_is_told_once_and_can_be_reported(qtbot, window, cap
     finally:
         sys.excepthook, threading.excepthook = hooks
         caplog.clear()
+
+
+def test_a_data_set_shows_itself_before_training(qtbot, window, monkeypatch, tmp_path):
+    for kind in ("ants", "bees"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        for k in range(6):
+            picture = np.full((40, 40, 3), (10 * k, 0, 90), np.uint8)
+            Image.fromarray(picture).save(tmp_path / "mine" / kind / f"{k}.png")
+    (tmp_path / "mine" / ".DS_Store").write_bytes(b"left behind")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "mine"))
+    panel = window.training
+    panel.dataset.setCurrentIndex(1)
+    panel.dataset.activated.emit(1)
+    qtbot.waitUntil(lambda: panel.samples.images is not None, timeout=20_000)
+    assert panel.samples.images.shape == (11, 32, 32, 3)
+    said = panel.status.text()
+    assert "11 training and 1 test images, 32 x 32 colour, 2 classes, levels 0 to 90" in said
+    assert "Left out: 1 hidden files" in said
+    found = []
+    window.session.problem.connect(found.append)
+    (tmp_path / "mine" / "ants" / "0.png").write_bytes(b"no image")
+    panel.dataset.activated.emit(1)
+    qtbot.waitUntil(lambda: bool(found), timeout=20_000)
+    assert "0.png is not an image" in found[0]

@@ -19,9 +19,11 @@ MOST_MODES = 6
 class Mode(Ask):
     """One Gaussian of the data."""
 
+    # fmt: off
     mean: float = setting(0.0, "Mean", "Where the mode lies", least=-3.5, most=3.5)
     std: float = setting(0.25, "Width", "Its standard deviation", least=0.08, most=1.5)
     weight: float = setting(0.4, "Weight", "Its share, relative to the others", least=0.05, most=1)
+    # fmt: on
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,12 @@ class Overview(Toy):
     """A mixture in one dimension under a process."""
 
     version: ClassVar[int] = 2
+    # fmt: off
     modes: tuple[Mode, ...] = setting(
-        (Mode(-1.7, 0.3, 0.45), Mode(0.5, 0.2, 0.25), Mode(2.0, 0.4, 0.6)),
-        "Modes",
-        "The Gaussians that the data is made of",
+        (Mode(-1.7, 0.3, 0.45), Mode(0.5, 0.2, 0.25), Mode(2.0, 0.4, 0.6)), "Modes", "The "
+        "Gaussians that the data is made of",
     )
+    # fmt: on
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,15 @@ class Plane(Toy):
     """A distribution in the plane under a process, in two views."""
 
     version: ClassVar[int] = 2
+    # fmt: off
     t: float = setting(0.3, "t", "Where the slider stands: 1 is noise", least=0, most=1)
     shape: str = setting("two-moons", "Distribution", "The data distribution", choices=SHAPES)
     left: str = setting("reverse", "Left view", "What this view shows", choices=VIEWS)
     right: str = setting("flow", "Right view", "What this view shows", choices=VIEWS)
     strokes: str = setting(
-        "", "Strokes", "What is drawn by hand: x y x y …; a stroke after another"
+        "", "Strokes", "What is drawn by hand: x y x y …; a stroke after another",
     )
+    # fmt: on
 
     @classmethod
     def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class TrainingView(View):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self.work = self.latest(self._show, self._ended)
+        self.looking = self.latest(self._show_facts)
         self.started: Started | None = None
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
@@ -201,10 +202,17 @@ class TrainingView(View):
         )
 
     def _choose_dataset(self) -> None:
-        """Ask for the folder when other images are chosen."""
+        """Ask for the folder when other images are chosen; show what is in it."""
         if self.dataset.currentData() is None:
             folder = QFileDialog.getExistingDirectory(self, "A folder of pictures or of IDX files")
             self._offer_dataset(folder or "mnist")
+        self.status.setText("Looking at the images…")
+        self.looking.ask(partial(work.facts, self.dataset.currentData()))
+
+    def _show_facts(self, found: list[work.Facts]) -> None:
+        if not self.training:
+            self.status.setText(found[-1].words)
+            self.samples.show_images(found[-1].images)
 
     def _offer_dataset(self, name: str) -> None:
         if self.dataset.findData(name) < 0:

@@ -1,8 +1,10 @@
 """What the training view asks workers to do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from trainer.config import ExperimentConfig
 
@@ -13,6 +15,24 @@ class TrainingIn:
 
     folder: Path
     config: ExperimentConfig
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a data set is, in words, and some of its images, uint8 (n, H, W) or (n, H, W, 3)."""
+
+    words: str
+    images: np.ndarray = field(repr=False)
+
+
+def facts(dataset: str, count: int = 16) -> Iterator[Facts]:
+    """Look at a data set before anything is trained on it."""
+    from trainer.data import load
+    from trainer.metrics import spread_out
+
+    data = load(dataset)
+    images = spread_out(data.train, count).transpose(0, 2, 3, 1)
+    yield Facts(data.facts, np.ascontiguousarray(images[..., 0] if data.shape[0] == 1 else images))
 
 
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:

@@ -35,8 +35,10 @@ LAYOUTS = (Choice("mosaic", "mosaic"), Choice("strip", "filmstrip"))
 class Row(Sampling):
     """One row: whose model, which sampler, how many updates."""
 
+    # fmt: off
     model: str = setting("modern", "Model", "The trained model that denoises this row")
     steps: int = setting(100, "Steps", "Updates: more are finer and slower", least=2, most=100_000)
+    # fmt: on
 
 
 @dataclass(frozen=True)
@@ -47,32 +49,27 @@ class Trajectories(Ask):
     """
 
     version: ClassVar[int] = 2
+    # fmt: off
     ddpm: Row = setting(Row(sampler="ddpm"), "DDPM", "The upper row")
     sde: Row = setting(Row("modern-sde", sampler="euler-maruyama"), "SDE", "The lower row")
     count: int = setting(
-        16,
-        "Images",
-        "How many images each view shows",
-        least=1,
-        most=1024,
+        16, "Images", "How many images each view shows", least=1, most=1024,
         suggested=(1, 4, 16, 64),
     )
     seed: int = setting(0, "Seed", "The noise that both rows start from", least=0, most=MOST_SEED)
     start: float = setting(
-        1.0, "Start at t", "1: pure noise; below, an image noised so far first", above=0, most=1
+        1.0, "Start at t", "1: pure noise; below, an image noised so far first", above=0, most=1,
     )
     image: str = setting("train:4", "Image", IMAGE_TIP)
     show: str = setting(
-        "state",
-        "Show",
-        "The noisy state, the model's guess of the clean image, "
-        "the noise it sees, or what the last step changed",
-        choices=SHOWN,
+        "state", "Show", "The noisy state, the model's guess of the clean image, the noise it "
+        "sees, or what the last step changed", choices=SHOWN,
     )
     layout: str = setting(
-        "mosaic", "Layout", "All images at one time, or one image through time", choices=LAYOUTS
+        "mosaic", "Layout", "All images at one time, or one image through time", choices=LAYOUTS,
     )
     fraction: float = setting(0.0, "Place", "Where the slider stands", least=0, most=1)
+    # fmt: on
 
     @property
     def rows(self) -> dict[str, Row]:
