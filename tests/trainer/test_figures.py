@@ -19,18 +19,18 @@ from trainer.cli.training import config_from
 from trainer.config import PRESETS
 from trainer.data import load
 from trainer.devices import machine
+from trainer.drawing import drawn_images, open_model
 from trainer.events import Saved
 from trainer.figures import Finished, Made, Missing, Working, figures, pictures, theory
 from trainer.figures.curves import loss_means
 from trainer.figures.draw import Figure, mosaic
 from trainer.figures.schema import schema, trace
 from trainer.figures.tables import comparison
-from trainer.images import to_bytes
 from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.processes import DDPM, VPSDE
+from trainer.requests import Drawing
 from trainer.runs import Run, cards, measures
-from trainer.samplers import sample
 from trainer.training import train
 
 
@@ -66,17 +66,29 @@ def drain(work) -> Figure:
             return end.value
 
 
-def test_last_column_is_the_samplers_last_frame(folder):
+def by_a_script(run, **changes):
+    """What trainer.drawing draws of the run, uint8 (N, H, W)."""
+    ask = Drawing(
+        model=str(run.folder), steps=5, seed=3, guidance=1, precision="float32"
+    ).with_changes(**changes)
+    return drawn_images(ask, open_model(ask, device="cpu"))[:, 0]
+
+
+def test_last_column_is_what_a_script_draws(folder):
     run = Run.open(folder / "modern")
     figure = drain(pictures.backward(run, seed=3))
-    model = run.model()
-    generator = torch.Generator().manual_seed(3)
-    x = model.process.prior_sample((2, 1, 28, 28), generator)
-    frames = sample(model, model.process, x, "ddim", 5, torch.Generator().manual_seed(3))
-    *_, last = frames
-    expected = to_bytes(last.x).numpy()[:, 0]
+    expected = by_a_script(run, count=2)
     assert np.array_equal(figure.facts["rows"][0][-1], expected[0])
     assert np.array_equal(figure.facts["rows"][2][-1], expected[1])
+    assert np.array_equal(figure.facts["last"], expected)
+
+
+def test_the_digits_are_what_a_script_draws(folder, data):
+    run = Run.open(folder / "modern-sde")
+    sampler, steps = measures.own_sampler(run)
+    figure = drain(pictures.digits(run, data, seed=3, images=4))
+    expected = by_a_script(run, count=4, sampler=sampler, steps=steps)
+    assert np.array_equal(figure.facts["images"], expected)
 
 
 def test_forward_begins_with_the_images_and_ends_uncorrelated(folder, data):
@@ -96,6 +108,10 @@ def test_denoising_starts_from_the_noised_nine(folder, data):
     assert len(figure.facts["rows"][0]) == 11
     assert figure.facts["states"][-1] == pytest.approx(1)
     assert np.array_equal(figure.facts["rows"][0][-1], figure.facts["last"][0])
+    other = drain(pictures.backward(Run.open(folder / "modern-sde"), seed=0))
+    noise = figure.facts["rows"][0][0].astype(float)
+    for row in other.facts["rows"][::2]:  # figure 2 begins as other noise
+        assert abs(np.corrcoef(noise.ravel(), row[0].ravel())[0, 1]) < 5 / 784**0.5
 
 
 def test_stages_use_one_noise_and_need_two_checkpoints(folder):
@@ -107,6 +123,7 @@ def test_stages_use_one_noise_and_need_two_checkpoints(folder):
     figure = drain(pictures.stages(run, seed=0, images=4, steps=3))
     first, second = figure.facts["grids"]
     assert np.array_equal(first, second)  # the same weights and noise
+    assert np.array_equal(first, by_a_script(run, count=4, steps=3, seed=0))
 
 
 @pytest.mark.parametrize("network", ["lean", "report"])

@@ -2,20 +2,22 @@
 
 from collections.abc import Generator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.data import ImageSet
-from trainer.denoiser import Denoiser
+from trainer.drawing import Opened, draw, open_model, seeds
 from trainer.figures.draw import COLOURS, Figure, finish, sheet, show, small, strip_height
 from trainer.images import to_bytes, to_signed
 from trainer.problems import Problem
 from trainer.processes import Process
+from trainer.requests import Drawing as Asked
 from trainer.runs import Run
 from trainer.runs.measures import checkpoint_facts, own_sampler
-from trainer.samplers import Frame, noise_path, sample
+from trainer.samplers import Frame, Noise, noise_path, sample
 
 COLUMNS = 11
 CHAIN = 300  # the steps of the report's chain, of which it shows every 30th
@@ -41,23 +43,25 @@ def places(last: int, columns: int = COLUMNS) -> list[int]:
     return sorted({round(k * last / (columns - 1)) for k in range(columns)})
 
 
-def asked(model: Denoiser, count: int) -> Denoiser:
-    """The model itself, or asking for 0, 1, 2… in turn, if it was trained with classes."""
-    classes = getattr(model.network, "classes", 0)
-    return model.conditioned(torch.arange(count) % classes) if classes else model
+def asked(
+    run: Run, count: int, sampler: str, steps: int, seed: int, path: Path | None = None
+) -> tuple[Asked, Opened]:
+    """What a script asks to draw `count` images of the run, and the model: in float32, each class
+    in turn; of the newest checkpoint, or the one at `path`."""
+    ask = Asked(
+        model=str(run.folder), checkpoint="" if path is None else str(path), sampler=sampler,
+        steps=steps, count=count, batch=count, seed=seed, guidance=1, precision="float32",
+    )  # fmt: skip
+    return ask, open_model(ask, device="cpu")
 
 
-def walk(
-    model: Denoiser, x: Tensor, sampler: str, steps: int, seed: int
-) -> Generator[float, None, list[Frame]]:
-    """The frames that a strip shows of the trajectory from x at t = 1."""
-    wanted = set(places(steps))
-    generator = torch.Generator().manual_seed(seed)
-    kept = []
-    for frame in sample(asked(model, len(x)), model.process, x, sampler, steps, generator):
-        if frame.index in wanted:
-            kept.append(frame)
-        yield frame.index / steps
+def drawn(ask: Asked, opened: Opened) -> Generator[float, None, list[Frame]]:
+    """The frames that a strip shows of what is asked, all images in one batch."""
+    wanted, kept = set(places(ask.steps)), []
+    for stage in draw(ask, opened):
+        if stage.frame.index in wanted:
+            kept.append(stage.frame)
+        yield stage.frame.index / ask.steps
     return kept
 
 
@@ -92,7 +96,7 @@ def forward(run: Run, data: ImageSet, seed: int) -> Drawing:
             frames.append(frame)
             yield frame.index / steps
     many = to_signed(torch.from_numpy(data.train[:256].copy()))
-    noise = torch.randn(many.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(many.shape, generator=generator)
     end = process.diffuse(many, torch.ones(len(many)), noise)
     left = correlation(many, end)
     stacked = np.stack([state(process, f.x, f.t) for f in frames], axis=1)
@@ -116,20 +120,17 @@ def forward(run: Run, data: ImageSet, seed: int) -> Drawing:
 
 def backward(run: Run, seed: int) -> Drawing:
     """Figure 2: noise on its way to images, by the run's own sampler."""
-    model = run.model()
-    process = model.process
+    process = run.process
     sampler, steps = own_sampler(run)
-    generator = torch.Generator().manual_seed(seed)
-    x = process.prior_sample((2, *run.image_shape()), generator)
-    frames = yield from walk(model, x, sampler, steps, seed)
+    frames = yield from drawn(*asked(run, 2, sampler, steps, seed))
     rows: list[np.ndarray] = []
-    for k in range(len(x)):
+    for k in range(2):
         rows.append(np.stack([state(process, f.x, f.t)[k] for f in frames]))
         rows.append(np.stack([pictures(f.x0)[k] for f in frames]))
     final = frames[-1].x
     sure = next(f for f in frames if correlation(f.x0, final) > 0.9)
     with sheet(strip_height(len(rows), len(frames))) as drawing:
-        names = ["$x_t$", r"$\hat x_0$"] * len(x)
+        names = ["$x_t$", r"$\hat x_0$"] * 2
         show(drawing.subplots(), rows, [process.label(f.t) for f in frames], names)
         text = (
             f"Two samples, drawn by {sampler} in {steps} steps from noise at the left; "
@@ -148,15 +149,21 @@ def backward(run: Run, seed: int) -> Drawing:
 
 def denoising(run: Run, data: ImageSet, seed: int) -> Drawing:
     """Figure 5: a training 9 noised all the way, then denoised; every 30th of 300 steps."""
-    model = run.model()
-    process = model.process
+    process = run.process
     index, x0 = a_nine(data)
     chain = process.chain_steps is not None
     steps = min(process.chain_steps or CHAIN, CHAIN)
     sampler = "ddpm" if chain else "euler-maruyama"
-    generator = torch.Generator().manual_seed(seed)
-    x = process.diffuse(x0, torch.ones(1), torch.randn(x0.shape, generator=generator))
-    frames = yield from walk(model, x, sampler, steps, seed)
+    ask, opened = asked(run, 1, sampler, steps, seed)
+    # As trainer.drawing has it, but from all that t = 1 leaves of the image. Place 9 asks a model
+    # with classes for a 9, and shares no noise with figure 2.
+    noise = Noise(seeds(seed, range(9, 10)), opened.shape, process)
+    x = process.diffuse(x0, torch.ones(1), noise.start())
+    model, wanted, frames = opened.asking(ask, range(9, 10)), places(steps), []
+    for frame in sample(model, process, x, sampler, steps, noise):
+        if frame.index in wanted:
+            frames.append(frame)
+        yield frame.index / steps
     final = frames[-1].x
     states = [correlation(f.x, final) for f in frames]
     guesses = [correlation(f.x0, final) for f in frames]
@@ -208,24 +215,20 @@ def stages(run: Run, seed: int, images: int = 16, steps: int = 50) -> Drawing:
         )
     chosen = sorted({round((k + 1) * len(found) / 3) - 1 for k in range(3)} - {-1})
     paths = [found[k] for k in chosen]
-    generator = torch.Generator().manual_seed(seed)
     side = int(images**0.5)
-    drawn, epochs, sampler = [], [], "ddim"
-    noise = run.process.prior_sample((side**2, *run.image_shape()), generator)
+    grids, epochs, sampler = [], [], "ddim"
     for k, path in enumerate(paths):
-        model = asked(run.model(path), len(noise))
-        for frame in sample(model, run.process, noise, sampler, steps):
-            yield (k + frame.index / steps) / len(paths)
-            last = frame.x
-        drawn.append(pictures(last))
+        for stage in draw(*asked(run, side**2, sampler, steps, seed, path)):
+            yield (k + stage.frame.index / steps) / len(paths)
+        grids.append(pictures(stage.frame.x))
         epochs.append(checkpoint_facts(path)[1].get("epoch"))
     with sheet(WIDTH_OF_GRID + 0.3) as drawing:
         for axes, grid, path, epoch in zip(
-            np.atleast_1d(drawing.subplots(1, len(paths))), drawn, paths, epochs, strict=True
+            np.atleast_1d(drawing.subplots(1, len(paths))), grids, paths, epochs, strict=True
         ):
             show(axes, list(grid.reshape(side, side, *grid.shape[1:])))
             axes.set_title(f"epoch {epoch}, step {int(path.stem):,}")
-        steps_apart = [float(np.abs(a.astype(float) - b).mean()) for a, b in pairwise(drawn)]
+        steps_apart = [float(np.abs(a.astype(float) - b).mean()) for a, b in pairwise(grids)]
         words = " then ".join(f"{gap:.1f}" for gap in steps_apart)
         text = (
             f"{side**2} images from each of {len(paths)} checkpoints of one training, all from "
@@ -237,7 +240,7 @@ def stages(run: Run, seed: int, images: int = 16, steps: int = 50) -> Drawing:
         settings = {"run": run.folder.name, "checkpoints": [path.stem for path in paths],
                     "sampler": sampler, "steps": steps, "seed": seed}  # fmt: skip
         return finish(
-            drawing, "6", "stages", "Samples at stages of training", text, settings, grids=drawn
+            drawing, "6", "stages", "Samples at stages of training", text, settings, grids=grids
         )
 
 
@@ -246,19 +249,14 @@ WIDTH_OF_GRID = 2.4
 
 def digits(run: Run, data: ImageSet, seed: int, images: int = 16) -> Drawing:
     """Figure 10: samples of the SDE model, by its own sampler, beside real images."""
-    model = run.model()
     sampler, steps = own_sampler(run)
-    generator = torch.Generator().manual_seed(seed)
     side = int(images**0.5)
-    x = model.process.prior_sample((side**2, *run.image_shape()), generator)
-    for frame in sample(asked(model, len(x)), model.process, x, sampler, steps, generator):
-        yield frame.index / steps
-        last = frame
-    drawn = pictures(last.x)
+    *_, last = yield from drawn(*asked(run, side**2, sampler, steps, seed))
+    made = pictures(last.x)
     real = pictures(to_signed(torch.from_numpy(data.test[: side**2].copy())))
     with sheet(3.3) as drawing:
         for axes, grid, title in zip(
-            drawing.subplots(1, 2), (drawn, real), ("drawn by the model", "real test images"),
+            drawing.subplots(1, 2), (made, real), ("drawn by the model", "real test images"),
             strict=True,
         ):  # fmt: skip
             show(axes, list(grid.reshape(side, side, *grid.shape[1:])))
@@ -273,5 +271,5 @@ def digits(run: Run, data: ImageSet, seed: int, images: int = 16) -> Drawing:
         settings = {"run": run.folder.name, "sampler": sampler, "steps": steps, "seed": seed}
         return finish(
             drawing, "10", "digits", f"{side**2} samples of the SDE model", text, settings,
-            images=drawn,
+            images=made,
         )  # fmt: skip
