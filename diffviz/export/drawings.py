@@ -8,13 +8,13 @@ from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QWidget
 
 from diffviz.export import Shown
-from diffviz.widgets.late import LatePlot
+from diffviz.widgets.plot import Plot
 
 
 def settle(widget: QWidget) -> QPixmap:
     """Bring the plots up to date that are seen in the widget, and grab it."""
-    inside = widget.findChildren(LatePlot)
-    for plot in [widget] if isinstance(widget, LatePlot) else inside:
+    inside = widget.findChildren(Plot)
+    for plot in [widget] if isinstance(widget, Plot) else inside:
         if plot.isVisibleTo(widget):
             plot.plot.repaint()  # made, if nobody has looked yet
             plot.redraw()

@@ -36,7 +36,7 @@ from diffviz.shell.files import Files
 from diffviz.shell.session import Session
 from diffviz.views import FIRST, SIDE, VIEWS
 from diffviz.views.view import View
-from diffviz.widgets.late import LatePlot
+from diffviz.widgets.plot import Plot
 from trainer.problems import Problem
 
 FIRST_SIGHT_MS = 30  # what the screen needs to show the first frame before work begins
@@ -194,7 +194,7 @@ class MainWindow(QMainWindow):
         elif self.plotting is None:
             self.plotting = self.start(loading.load_plots)
             self._grow()
-        elif late := next((p for p in self.findChildren(LatePlot) if p.awaited), None):
+        elif late := next((p for p in self.findChildren(Plot) if p.awaited), None):
             late.plot.repaint()
             QTimer.singleShot(0, self, self._grow)
         elif name := next(self.later, None):

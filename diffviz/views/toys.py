@@ -4,14 +4,14 @@ Places are in the view's units: x / sqrt(alpha² + sigma²) under a process whos
 the data (VE), where the picture would otherwise shrink to a point; x itself elsewhere.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.ask import Ask, setting
-from trainer.catalogue import PROCESSES
+from trainer.catalogue import PROCESSES, Entry
 from trainer.config import MOST_SEED
 
 if TYPE_CHECKING:
@@ -21,18 +21,30 @@ if TYPE_CHECKING:
     from trainer.exact import Mixture
     from trainer.processes import Process
 
-# What version 1 stored, titles, as processes with their options.
-OLD_PROCESSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "VP SDE": ("vp", {}),
-    "Sub-VP SDE": ("sub-vp", {}),
-    "VE SDE": ("ve", {}),
-    "DDPM, linear, T = 300": ("ddpm-linear", {"steps": 300}),
-    "DDPM, cosine, T = 300": ("ddpm-cosine", {"steps": 300}),
-    "Rectified flow": ("flow", {}),
-}
+# What version 1 stored, titles, as processes.
+OLD_PROCESSES = {
+    "VP SDE": "vp", "Sub-VP SDE": "sub-vp", "VE SDE": "ve", "DDPM, linear, T = 300": "ddpm-linear",
+    "DDPM, cosine, T = 300": "ddpm-cosine", "Rectified flow": "flow",
+}  # fmt: skip
+CHAIN = 300  # the steps of a chain unless said otherwise: linear betas then leave signal at t = 1
 FRAMES = 101  # moments of t, from 0 to 1, that are on view
 SIGNAL_LEFT = 1e-3  # a terminal SNR above this leaves the prior visibly wrong
 REACH = {1: 4.5, 2: 3.0}  # how far the view reaches from 0, by the number of dimensions
+
+
+class ToyProcesses(Mapping[str, Entry]):
+    """The catalogue's processes, whatever they are, but for chains' default number of steps."""
+
+    def __getitem__(self, name: str) -> Entry:
+        entry = PROCESSES[name]
+        options = (replace(o, default=CHAIN) if o.name == "steps" else o for o in entry.options)
+        return replace(entry, options=tuple(options)) if entry.chain else entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PROCESSES)
+
+    def __len__(self) -> int:
+        return len(PROCESSES)
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Toy(Ask):
     """A known distribution under a process, at the slider's t."""
 
     # fmt: off
-    process: str = setting("vp", "Process", "How noise is added over time", choices=PROCESSES)
+    process: str = setting("vp", "Process", "How noise is added over time", choices=ToyProcesses())
     parameters: dict[str, Any] = setting(
         {}, "Process' options", "What the process takes", of="process", more=True,
     )
@@ -54,8 +66,13 @@ class Toy(Ask):
     def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
         if version > 1:
             return values
-        process, parameters = OLD_PROCESSES[values["process"]]
-        return {**values, "process": process, "parameters": parameters}
+        return {**values, "process": OLD_PROCESSES[values["process"]]}
+
+    def made(self) -> "Process":
+        """The process that is asked for."""
+        from trainer.processes import make_process
+
+        return make_process(self.process, self.filled("parameters"))
 
 
 @dataclass(frozen=True)

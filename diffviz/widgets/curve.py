@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QColor, QImage, QPalette
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
-from diffviz.widgets.late import LatePlot
+from diffviz.widgets.plot import Plot
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
@@ -33,11 +33,13 @@ def _smoothed(ys: np.ndarray, start: float) -> np.ndarray:
     return out
 
 
-class CurvePlot(LatePlot):
+class CurvePlot(Plot):
     """Plots y against x as points arrive, with a smoothed line over the raw one if `smooth`.
 
     `x` must not decrease: only the part in view is drawn, and it is found by bisection.
     """
+
+    live = True
 
     def __init__(
         self,
@@ -50,8 +52,8 @@ class CurvePlot(LatePlot):
         placeholder: str = "Nothing to plot yet",
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(object_name, title, placeholder, parent)
-        self._title, self._y_label, self._x_label = title, y_label, x_label
+        labels = {"left": y_label, "bottom": x_label}
+        super().__init__(object_name, title, labels, placeholder, title, parent)
         self._smooth = smooth
         self._log = False
         self._count = 0
@@ -61,20 +63,12 @@ class CurvePlot(LatePlot):
         self._redraw_timer.setInterval(REDRAW_MS)
         self._redraw_timer.timeout.connect(self.redraw)
 
-    def make_plot(self) -> Any:
-        import pyqtgraph as pg
-
-        plot = pg.PlotWidget(enableMenu=False)
-        item = plot.getPlotItem()
-        item.setDownsampling(auto=True, mode="peak")
-        item.setClipToView(True)
-        item.showGrid(x=True, y=True, alpha=0.2)
+    def build(self, item: Any) -> None:
         item.setLogMode(x=False, y=self._log)
         # Points too where they are few, or the first alone could not be seen.
         marks = {} if self._smooth else {"symbol": "o", "symbolSize": 5, "symbolPen": None}
         self._raw_line = item.plot(connect="finite", **marks)
         self._smooth_line = item.plot(connect="finite")
-        return plot
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Copies of all x and y given so far."""
@@ -101,15 +95,9 @@ class CurvePlot(LatePlot):
         """Choose a logarithmic y axis, which leaves out values that are not positive."""
         self._log = on
         if self.made:
-            self.plot.getPlotItem().setLogMode(x=False, y=on)
-            self.plot.getPlotItem().enableAutoRange()
+            self.item.setLogMode(x=False, y=on)
+            self.item.enableAutoRange()
         self.redraw()
-
-    def picture(self) -> QImage:
-        """What the widget shows, up to date."""
-        self.plot.repaint()  # made, if nobody has looked yet
-        self.redraw()
-        return self.grab().toImage()
 
     def redraw(self) -> None:
         """Bring the picture up to date."""
@@ -122,28 +110,15 @@ class CurvePlot(LatePlot):
         if self._smooth:
             self._smooth_line.setData(xs, self._drawable(smooth))
 
-    def apply_palette(self) -> None:
-        """Take the colours from the palette, so that the plot suits dark and light themes."""
-        if not self.made:
-            return
-        import pyqtgraph as pg
+    def recolour(self, palette: QPalette) -> None:
+        from pyqtgraph import mkPen
 
-        from diffviz.widgets.themed import dress
-
-        palette = self.palette()
-        base = palette.color(QPalette.ColorRole.Base)
-        text = palette.color(QPalette.ColorRole.Text)
-        self.plot.setBackground(base)
-        item = self.plot.getPlotItem()
-        item.setTitle(self._title, color=text.name(), size="10pt")
-        for side, label in (("left", self._y_label), ("bottom", self._x_label)):
-            dress(item.getAxis(side), text, label)
         raw, smooth = map(QColor, style.series(palette)[:2])
         if self._smooth:
-            raw = _mixed(raw, base, FAINTNESS)
-        self._raw_line.setPen(pg.mkPen(raw, width=1))
+            raw = _mixed(raw, palette.color(QPalette.ColorRole.Base), FAINTNESS)
+        self._raw_line.setPen(mkPen(raw, width=1))
         self._raw_line.setSymbolBrush(raw)
-        self._smooth_line.setPen(pg.mkPen(smooth, width=2))
+        self._smooth_line.setPen(mkPen(smooth, width=2))
 
     def _add(self, xs: ArrayLike, ys: ArrayLike) -> None:
         x = np.atleast_1d(np.asarray(xs, float))

@@ -1,22 +1,24 @@
 """Several named curves in one plot, with marks that can be clicked."""
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QImage, QPalette
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
-from diffviz.widgets.late import placeholder_label
-from diffviz.widgets.themed import dress
+from diffviz.widgets.plot import Plot
 
 
-class CurvesPlot(QWidget):
+class CurvesPlot(Plot):
     """Draws curves by name, each in a colour of its own; marks on a curve answer to clicks.
 
     x must not decrease along a curve: only the part in view is drawn, found by bisection.
     """
 
+    live = True
     markClicked = Signal(str, float)  # noqa: N815 - the curve's name and the mark's x
 
     def __init__(
@@ -28,29 +30,19 @@ class CurvesPlot(QWidget):
         placeholder: str = "Nothing to plot yet",
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName(object_name)
-        self.setAccessibleName(title)
-        self._title, self._y_label, self._x_label = title, y_label, x_label
+        labels = {"left": y_label, "bottom": x_label}
+        super().__init__(object_name, title, labels, placeholder, title, parent)
         self._data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._marks: dict[str, pg.ScatterPlotItem] = {}
         self._marked: dict[str, np.ndarray] = {}
         self._numbers: dict[str, int | None] = {}
         self._logs = (False, False)
-        self.plot = pg.PlotWidget(enableMenu=False)
-        item = self.plot.getPlotItem()
-        item.setDownsampling(auto=True, mode="peak")
-        item.setClipToView(True)
-        item.showGrid(x=True, y=True, alpha=0.2)
+        _ = self.plot  # where there are curves to compare pyqtgraph is loaded
+
+    def build(self, item: Any) -> None:
         self._level = item.plot()
         self._legend = item.addLegend(offset=(-8, 8))
-        self._empty = placeholder_label(placeholder)
-        layout = QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.plot, 0, 0)
-        layout.addWidget(self._empty, 0, 0)
-        self.apply_palette()
 
     def names(self) -> list[str]:
         """The curves there are, in the order of their colours."""
@@ -71,7 +63,7 @@ class CurvesPlot(QWidget):
         recoloured = self._numbers.get(name) != number
         self._numbers[name] = number
         if name not in self._lines:
-            self._lines[name] = self.plot.getPlotItem().plot(name=name, connect="finite")
+            self._lines[name] = self.item.plot(name=name, connect="finite")
             self._marks[name] = pg.ScatterPlotItem(size=11, symbol="d", hoverable=True)
             self._marks[name].sigClicked.connect(
                 lambda _, spots, *rest, name=name: self._clicked(name, spots[0].pos().x())
@@ -117,17 +109,17 @@ class CurvesPlot(QWidget):
 
     def set_labels(self, title: str, y_label: str) -> None:
         """Name the plot and its y axis anew."""
-        self._title, self._y_label = title, y_label
+        self.heading, self.labels["left"] = title, y_label
         self.setAccessibleName(title)
         self.apply_palette()
 
     def set_log(self, x: bool, y: bool) -> None:
         """Choose logarithmic axes."""
         self._logs = x, y
-        self.plot.getPlotItem().setLogMode(x=x, y=y)
+        self.item.setLogMode(x=x, y=y)
         for name in self._marks:
             self._place_marks(name)
-        self.plot.getPlotItem().enableAutoRange()
+        self.item.enableAutoRange()
 
     def set_level(self, name: str, y: float | None) -> None:
         """Draw a dashed line at that height under the curves, with its name; None: no line."""
@@ -145,25 +137,10 @@ class CurvesPlot(QWidget):
         for value in values:
             if not shown or np.log10(value) - shown[-1][0] > 0.06:
                 shown.append((float(np.log10(value)), f"{value:g}"))
-        self.plot.getPlotItem().getAxis("bottom").setTicks([shown, []] if shown else None)
+        self.item.getAxis("bottom").setTicks([shown, []] if shown else None)
 
-    def set_placeholder(self, text: str) -> None:
-        """Set what to say while there are no curves."""
-        self._empty.setText(text)
-
-    def picture(self) -> QImage:
-        """What the widget shows."""
-        return self.grab().toImage()
-
-    def apply_palette(self) -> None:
-        """Take the colours from the palette, so that the plot suits dark and light themes."""
-        palette = self.palette()
+    def recolour(self, palette: QPalette) -> None:
         text = palette.color(QPalette.ColorRole.Text)
-        self.plot.setBackground(palette.color(QPalette.ColorRole.Base))
-        item = self.plot.getPlotItem()
-        item.setTitle(self._title or None, color=text.name(), size="10pt")
-        for side, label in (("left", self._y_label), ("bottom", self._x_label)):
-            dress(item.getAxis(side), text, label)
         self._legend.setLabelTextColor(text)
         colours = style.series(palette)
         self._level.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
@@ -173,8 +150,3 @@ class CurvesPlot(QWidget):
             self._lines[name].setPen(pg.mkPen(colour, width=2))
             self._marks[name].setBrush(colour)
             self._marks[name].setPen(pg.mkPen(text, width=1))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_empty"):
-            self.apply_palette()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -9,7 +10,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QPalette, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from diffviz.widgets.themed import ThemedPlot, arrow_segments, colour, ramp
+from diffviz.widgets.plot import Plot
+from diffviz.widgets.themed import arrow_segments, colour, ramp
 
 AXIS_WIDTH = 34  # equal on all three plots, so that they line up
 
@@ -21,7 +23,7 @@ def joined(xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x.T.ravel(), np.concatenate([ys, gap]).T.ravel()
 
 
-class DensityMap(ThemedPlot):
+class DensityMap(Plot):
     """Data, noise, data: time runs from 0 to 1 in the left half and back in the right one.
 
     The user may drag either of the two lines that mark t; `time_dragged` says where to.
@@ -31,11 +33,16 @@ class DensityMap(ThemedPlot):
 
     def __init__(self, reach: float, object_name: str, parent: QWidget | None = None) -> None:
         """`reach`: the view goes from -reach to reach."""
-        super().__init__(object_name, "Density over time, with paths", parent)
+        super().__init__(
+            object_name, "Density over time, with paths", {"bottom": "t"}, parent=parent
+        )
         self.reach = reach
-        item = self.getPlotItem()
+        self.heat: np.ndarray | None = None
+        _ = self.plot  # where there are toys pyqtgraph is loaded
+
+    def build(self, item: Any) -> None:
         item.setXRange(0, 2, padding=0)
-        item.setYRange(-reach, reach, padding=0)
+        item.setYRange(-self.reach, self.reach, padding=0)
         item.showAxis("top")
         item.hideAxis("left")
         item.getAxis("top").setTicks([[(0.5, "forward: noising"), (1.5, "reverse: generation")]])
@@ -46,7 +53,6 @@ class DensityMap(ThemedPlot):
         item.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         item.setContentsMargins(7, 0, 7, 0)  # room for the outer labels
         self.image = pg.ImageItem()
-        self.image.setRect(QRectF(0, -reach, 2, 2 * reach))
         item.addItem(self.image)
         self.lines = {part: item.plot(connect="finite") for part in ("forward", "reverse", "flow")}
         self.arrows = item.plot(connect="pairs")
@@ -54,8 +60,6 @@ class DensityMap(ThemedPlot):
         for marker in self.markers:
             item.addItem(marker)
             marker.sigDragged.connect(self._dragged)
-        self.heat: np.ndarray | None = None
-        self.set_label("bottom", "t")
 
     def show_density(self, density: np.ndarray) -> None:
         """`density` (F, G) by rising t; each moment is drawn relative to its own peak."""
@@ -93,11 +97,7 @@ class DensityMap(ThemedPlot):
         u = min(2.0, max(0.0, marker.value()))
         self.time_dragged.emit(u if marker is self.markers[0] else 2 - u)
 
-    def apply_palette(self) -> None:
-        super().apply_palette()
-        if not hasattr(self, "markers"):
-            return
-        palette = self.palette()
+    def recolour(self, palette: QPalette) -> None:
         self.image.setLookupTable(ramp(palette))
         for part, width in (("forward", 1), ("reverse", 1), ("flow", 2)):
             self.lines[part].setPen(pg.mkPen(colour(part, palette), width=width))
@@ -108,16 +108,21 @@ class DensityMap(ThemedPlot):
             marker.setHoverPen(pg.mkPen(palette.color(QPalette.ColorRole.Highlight), width=4))
 
 
-class Section(ThemedPlot):
+class Section(Plot):
     """A density standing upright over its axis, with histograms of samples beside it."""
 
     BINS = 36
 
     def __init__(self, reach: float, object_name: str, parent: QWidget | None = None) -> None:
-        super().__init__(object_name, "Density and histogram of paths at the chosen t", parent)
+        title = "Density and histogram of paths at the chosen t"
+        super().__init__(object_name, title, {"bottom": "density"}, parent=parent)
         self.edges = np.linspace(-reach, reach, self.BINS + 1)
-        item = self.getPlotItem()
-        item.setYRange(-reach, reach, padding=0)
+        self.density = np.zeros(0)
+        self.histograms: dict[str, np.ndarray] = {}
+        _ = self.plot
+
+    def build(self, item: Any) -> None:
+        item.setYRange(self.edges[0], self.edges[-1], padding=0)
         item.showAxis("top")
         item.getAxis("top").setStyle(tickLength=0, showValues=True)
         item.hideAxis("left")
@@ -125,20 +130,16 @@ class Section(ThemedPlot):
         item.getAxis("right").setWidth(AXIS_WIDTH)
         self.bars = {part: item.plot() for part in ("forward", "reverse", "flow")}
         self.curve = item.plot()
-        self.density = np.zeros(0)
-        self.histograms: dict[str, np.ndarray] = {}
-        self.set_label("bottom", "density")
 
     def show_moment(self, axis: np.ndarray, density: np.ndarray, title: str) -> None:
         """`density` (G,) over `axis` (G,)."""
         self.density = density
         self.curve.setData(density, axis)
         top = 1.2 * float(density.max())
-        item = self.getPlotItem()
-        item.setXRange(0, top, padding=0)
-        item.getAxis("top").setTicks([[(top / 2, title)]])
+        self.item.setXRange(0, top, padding=0)
+        self.item.getAxis("top").setTicks([[(top / 2, title)]])
         places = (0.0, float(f"{density.max():.1g}"))
-        item.getAxis("bottom").setTicks([[(place, f"{place:g}") for place in places]])
+        self.item.getAxis("bottom").setTicks([[(place, f"{place:g}") for place in places]])
 
     def show_samples(self, part: str, samples: np.ndarray | None) -> None:
         """The histogram of samples (P,) as a density; None takes it away."""
@@ -154,11 +155,7 @@ class Section(ThemedPlot):
             np.append(np.repeat(self.edges, 2)[1:-1], self.edges[-1]),
         )
 
-    def apply_palette(self) -> None:
-        super().apply_palette()
-        if not hasattr(self, "curve"):
-            return
-        palette = self.palette()
+    def recolour(self, palette: QPalette) -> None:
         self.curve.setPen(pg.mkPen(colour("density", palette), width=3))
         for part, bars in self.bars.items():
             bars.setPen(pg.mkPen(colour(part, palette), width=1.5))
@@ -173,7 +170,18 @@ class Mode:
     weight: float
 
 
-class ModeEditor(ThemedPlot):
+class _Wheeled(pg.PlotWidget):
+    """Says that the wheel was turned: where on the y axis, and by how many notches."""
+
+    turned = Signal(float, float)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        place = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
+        self.turned.emit(place.y(), event.angleDelta().y() / 120)
+        event.accept()
+
+
+class ModeEditor(Plot):
     """The data's density, with a handle on each mode that can be dragged.
 
     Round handles: along the axis they move the mean, across it the weight. Square ones set the
@@ -186,13 +194,22 @@ class ModeEditor(ThemedPlot):
     MEANS, STDS, WEIGHTS = (-3.5, 3.5), (0.08, 1.5), (0.05, 1.0)
 
     def __init__(self, reach: float, object_name: str, parent: QWidget | None = None) -> None:
-        super().__init__(object_name, "The data distribution: drag its modes", parent)
+        title, labels = "The data distribution: drag its modes", {"bottom": "weight", "left": "x"}
+        super().__init__(object_name, title, labels, parent=parent)
+        self.reach = reach
         self.modes: list[Mode] = []
         self.selected = 0
         self._handles: list[tuple[pg.TargetItem, pg.TargetItem]] = []
         self._moving = False
-        item = self.getPlotItem()
-        item.setYRange(-reach, reach, padding=0)
+        _ = self.plot
+
+    def canvas(self) -> Any:
+        made = _Wheeled(enableMenu=False)
+        made.turned.connect(self._widen)
+        return made
+
+    def build(self, item: Any) -> None:
+        item.setYRange(-self.reach, self.reach, padding=0)
         item.setXRange(0, 1.15, padding=0)
         item.invertX(True)
         item.showAxis("top")
@@ -201,8 +218,6 @@ class ModeEditor(ThemedPlot):
         item.getAxis("left").setWidth(AXIS_WIDTH + 12)
         item.getAxis("bottom").setTicks([[(0, "0"), (0.5, "½"), (1, "1")]])
         self.curve = item.plot()
-        self.set_label("bottom", "weight")
-        self.set_label("left", "x")
 
     def show_density(self, axis: np.ndarray, density: np.ndarray) -> None:
         """The data's density (G,) over `axis` (G,), drawn to fill the plot."""
@@ -212,15 +227,14 @@ class ModeEditor(ThemedPlot):
         """Show handles for these modes, each brought within its limits."""
         self.modes = [self._within(mode) for mode in modes]
         self.selected = min(self.selected, len(self.modes) - 1)
-        item = self.getPlotItem()
         for pair in self._handles:
             for handle in pair:
-                item.removeItem(handle)
+                self.item.removeItem(handle)
         self._handles = []
         for index in range(len(self.modes)):
             pair = (pg.TargetItem(size=15, symbol="o"), pg.TargetItem(size=10, symbol="s"))
             for handle, moved in zip(pair, (self._mean_moved, self._width_moved), strict=True):
-                item.addItem(handle)
+                self.item.addItem(handle)
                 handle.setZValue(10)
                 handle.sigPositionChanged.connect(
                     lambda handle, index=index, moved=moved: moved(index, handle.pos())
@@ -246,13 +260,10 @@ class ModeEditor(ThemedPlot):
         """The mode whose mean lies nearest to that place."""
         return min(range(len(self.modes)), key=lambda k: abs(self.modes[k].mean - place))
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        place = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
-        index = self.nearest(place.y())
+    def _widen(self, place: float, notches: float) -> None:
+        index = self.nearest(place)
         mode = self.modes[index]
-        factor = 1.1 ** (event.angleDelta().y() / 120)
-        self.change(index, Mode(mode.mean, mode.std * factor, mode.weight))
-        event.accept()
+        self.change(index, Mode(mode.mean, mode.std * 1.1**notches, mode.weight))
 
     def _within(self, mode: Mode) -> Mode:
         values = zip(
@@ -276,11 +287,7 @@ class ModeEditor(ThemedPlot):
             mode = self.modes[index]
             self.change(index, Mode(mode.mean, to.y() - mode.mean, mode.weight))
 
-    def apply_palette(self) -> None:
-        super().apply_palette()
-        if not hasattr(self, "curve"):
-            return
-        palette = self.palette()
+    def recolour(self, palette: QPalette) -> None:
         line = colour("density", palette)
         self.curve.setPen(pg.mkPen(line, width=2))
         text, mark = (

@@ -1,12 +1,15 @@
 """Two dimensions: a density as filled contours, a field of arrows, particles with their trails."""
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPalette
 from PySide6.QtWidgets import QWidget
 
-from diffviz.widgets.themed import ThemedPlot, arrow_segments, colour, ramp
+from diffviz.widgets.plot import Plot
+from diffviz.widgets.themed import arrow_segments, colour, ramp
 
 BANDS = 12  # filled contours are the density in this many steps of colour
 TRAIL_OPACITY = 0.5
@@ -27,19 +30,65 @@ class Dots(pg.ScatterPlotItem):
         self.invalidate()
 
 
-class FieldPlot(ThemedPlot):
-    """A square of the plane. While `drawing`, strokes of the mouse are caught and handed over."""
+class _Canvas(pg.PlotWidget):
+    """Catches strokes of the left mouse button while `drawing`: as they grow, and when done."""
+
+    moved = Signal(object)  # (n, 2) float array
+    drawn = Signal(object)
+    drawing = False
+    _stroke: list[tuple[float, float]] | None = None
+
+    def _place(self, event: QMouseEvent) -> tuple[float, float]:
+        at = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
+        return at.x(), at.y()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if not self.drawing or event.button() != Qt.MouseButton.LeftButton:
+            super().mousePressEvent(event)
+            return
+        self._stroke = [self._place(event)]
+        event.accept()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._stroke is None:
+            super().mouseMoveEvent(event)
+            return
+        self._stroke.append(self._place(event))
+        self.moved.emit(np.array(self._stroke))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._stroke is None:
+            super().mouseReleaseEvent(event)
+            return
+        stroke, self._stroke = np.array(self._stroke, np.float32), None
+        self.moved.emit(np.zeros((0, 2)))
+        self.drawn.emit(stroke)
+
+
+class FieldPlot(Plot):
+    """A square of the plane. While `set_drawing` is on, strokes of the mouse are handed over."""
 
     stroke_drawn = Signal(object)  # (n, 2) float array
 
     def __init__(self, reach: float, object_name: str, title: str, parent: QWidget | None = None):
         """`reach`: the view goes from -reach to reach in both axes."""
-        super().__init__(object_name, title, parent)
-        self.reach, self.drawing = reach, False
+        super().__init__(object_name, title, parent=parent)
+        self.reach = reach
         self.part = "reverse"
-        item = self.getPlotItem()
+        self.heat: np.ndarray | None = None
+        self.places = np.zeros((0, 2), np.float32)
+        self.field = np.zeros((0, 0, 2), np.float32)
+        _ = self.plot  # where there are toys pyqtgraph is loaded
+
+    def canvas(self) -> Any:
+        made = _Canvas(enableMenu=False)
+        made.moved.connect(lambda line: self.sketch.setData(line[:, 0], line[:, 1]))
+        made.drawn.connect(self.stroke_drawn)
+        return made
+
+    def build(self, item: Any) -> None:
         item.setAspectLocked(True)
-        item.setRange(QRectF(-reach, -reach, 2 * reach, 2 * reach), padding=0)
+        item.setRange(self._square(), padding=0)
         item.hideAxis("left")
         item.hideAxis("bottom")
         self.image = pg.ImageItem()
@@ -51,11 +100,9 @@ class FieldPlot(ThemedPlot):
         for added in (self.image, self.dots, self.note):
             item.addItem(added)
         self.image.setZValue(-10)
-        self.heat: np.ndarray | None = None
-        self.places = np.zeros((0, 2), np.float32)
-        self.field = np.zeros((0, 0, 2), np.float32)
-        self._stroke: list[tuple[float, float]] | None = None
-        self.apply_palette()
+
+    def _square(self) -> QRectF:
+        return QRectF(-self.reach, -self.reach, 2 * self.reach, 2 * self.reach)
 
     def show_heat(self, heat: np.ndarray | None) -> None:
         """`heat` (G, G) uint8, first index along x, over the whole square; None: nothing."""
@@ -63,7 +110,7 @@ class FieldPlot(ThemedPlot):
         self.image.setVisible(heat is not None)
         if heat is not None:
             self.image.setImage(heat, levels=(0, 255))
-            self.image.setRect(QRectF(-self.reach, -self.reach, 2 * self.reach, 2 * self.reach))
+            self.image.setRect(self._square())
 
     def show_field(self, axis: np.ndarray, field: np.ndarray) -> None:
         """Arrows `field` (n, n, 2), about unit scale, on the grid of `axis` (n,) with itself."""
@@ -102,41 +149,10 @@ class FieldPlot(ThemedPlot):
 
     def set_drawing(self, on: bool) -> None:
         """Whether the mouse draws strokes."""
-        self.drawing = on
-        self.setCursor(Qt.CursorShape.CrossCursor if on else Qt.CursorShape.ArrowCursor)
+        self.plot.drawing = on
+        self.plot.setCursor(Qt.CursorShape.CrossCursor if on else Qt.CursorShape.ArrowCursor)
 
-    def _place(self, event: QMouseEvent) -> tuple[float, float]:
-        at = self.getPlotItem().vb.mapSceneToView(self.mapToScene(event.position().toPoint()))
-        return at.x(), at.y()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if not self.drawing or event.button() != Qt.MouseButton.LeftButton:
-            super().mousePressEvent(event)
-            return
-        self._stroke = [self._place(event)]
-        event.accept()
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if self._stroke is None:
-            super().mouseMoveEvent(event)
-            return
-        self._stroke.append(self._place(event))
-        line = np.array(self._stroke)
-        self.sketch.setData(line[:, 0], line[:, 1])
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if self._stroke is None:
-            super().mouseReleaseEvent(event)
-            return
-        stroke, self._stroke = np.array(self._stroke, np.float32), None
-        self.sketch.setData([], [])
-        self.stroke_drawn.emit(stroke)
-
-    def apply_palette(self) -> None:
-        super().apply_palette()
-        if not hasattr(self, "note"):
-            return
-        palette = self.palette()
+    def recolour(self, palette: QPalette) -> None:
         self.image.setLookupTable(ramp(palette, BANDS))
         self.arrows.setPen(pg.mkPen(colour("score", palette), width=1.2))
         text = palette.color(QPalette.ColorRole.Text)

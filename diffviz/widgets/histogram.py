@@ -7,10 +7,10 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
-from diffviz.widgets.late import LatePlot
+from diffviz.widgets.plot import Plot
 
 
-class HistogramPlot(LatePlot):
+class HistogramPlot(Plot):
     """Shows a density over fixed bins, filled, and beside it the density it is compared with."""
 
     def __init__(
@@ -27,20 +27,13 @@ class HistogramPlot(LatePlot):
         self.edges, self.reference, self.top = edges, reference, top
         self._density = np.zeros(len(edges) - 1)
 
-    def make_plot(self) -> Any:
-        import pyqtgraph as pg
-
-        plot = pg.PlotWidget(enableMenu=False)
-        item = plot.getPlotItem()
-        item.hideButtons()
-        item.setMouseEnabled(x=False, y=False)
+    def build(self, item: Any) -> None:
         item.hideAxis("left")
         item.setXRange(self.edges[0], self.edges[-1], padding=0)
         item.setYRange(0, self.top, padding=0)
         self._bars = item.plot(stepMode="center", fillLevel=0)
         centres = (self.edges[:-1] + self.edges[1:]) / 2
         self._reference = item.plot(centres, self.reference)
-        return plot
 
     @property
     def density(self) -> np.ndarray:
@@ -56,18 +49,11 @@ class HistogramPlot(LatePlot):
         if self.made:
             self._bars.setData(self.edges, self._density)
 
-    def apply_palette(self) -> None:
-        if not self.made:
-            return
-        import pyqtgraph as pg
+    def recolour(self, palette: QPalette) -> None:
+        from pyqtgraph import mkPen
 
-        from diffviz.widgets.themed import dress
-
-        palette = self.palette()
-        self.plot.setBackground(palette.color(QPalette.ColorRole.Base))
-        dress(self.plot.getPlotItem().getAxis("bottom"), palette.color(QPalette.ColorRole.Text))
         bars, reference = map(QColor, style.series(palette)[:2])
-        self._reference.setPen(pg.mkPen(reference, width=2))
-        self._bars.setPen(pg.mkPen(bars, width=1))
+        self._reference.setPen(mkPen(reference, width=2))
+        self._bars.setPen(mkPen(bars, width=1))
         bars.setAlphaF(0.45)
         self._bars.setBrush(bars)

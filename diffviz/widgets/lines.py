@@ -1,6 +1,7 @@
 """Several named lines over one axis, with a mark that moves along it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -9,7 +10,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
-from diffviz.widgets.themed import ThemedPlot
+from diffviz.widgets.plot import Plot
 
 STYLES = {
     "solid": Qt.PenStyle.SolidLine, "dash": Qt.PenStyle.DashLine, "dot": Qt.PenStyle.DotLine,
@@ -33,46 +34,58 @@ def series_colour(series: int, palette: QPalette) -> QColor:
     return QColor(colours[series % len(colours)])
 
 
-class LinesPlot(ThemedPlot):
+class LinesPlot(Plot):
     """Lines over x in [0, 1]. The user may drag the mark; `marked` says where to."""
 
     marked = Signal(float)
 
-    def __init__(self, object_name: str, title: str, y_label: str, parent: QWidget | None = None):
-        super().__init__(object_name, title, parent)
-        item = self.getPlotItem()
-        item.setXRange(0, 1, padding=0.01)
-        item.showGrid(x=True, y=True, alpha=0.2)
+    def __init__(
+        self,
+        object_name: str,
+        title: str,
+        y_label: str,
+        y_range: tuple[float, float] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """`y_range`: from where to where the view goes; by default as the lines need it."""
+        super().__init__(object_name, title, {"bottom": "t", "left": y_label}, parent=parent)
         self.lines: list[Line] = []
-        self.mark = pg.InfiniteLine(pos=0.5, angle=90, movable=True, bounds=(0, 1))
+        self.y_range, self._at = y_range, 0.5
+
+    def build(self, item: Any) -> None:
+        item.setXRange(0, 1, padding=0.01)
+        if self.y_range is not None:
+            item.setYRange(*self.y_range)
+        item.showGrid(x=True, y=True, alpha=0.2)
+        self.mark = pg.InfiniteLine(pos=self._at, angle=90, movable=True, bounds=(0, 1))
         self.mark.sigDragged.connect(lambda mark: self.marked.emit(mark.value()))
         item.addItem(self.mark)
-        self._drawn: list[pg.PlotDataItem] = []
-        self.set_label("bottom", "t")
-        self.set_label("left", y_label)
+        self._drawn: list[tuple[Line, pg.PlotDataItem]] = []
 
     def show_lines(self, lines: list[Line]) -> None:
         """Show these lines instead of those there are."""
-        item = self.getPlotItem()
-        for drawn in self._drawn:
-            item.removeItem(drawn)
         self.lines = lines
-        finite = [np.where(np.isfinite(line.y), line.y, np.nan) for line in lines]
-        self._drawn = [
-            item.plot(line.x, y, connect="finite", name=line.name)
-            for line, y in zip(lines, finite, strict=True)
-        ]
-        self.apply_palette()
+        self.redraw()
+
+    def redraw(self) -> None:
+        if not self.made:
+            return
+        for _, drawn in self._drawn:
+            self.item.removeItem(drawn)
+        self._drawn = []
+        for line in self.lines:
+            y = np.where(np.isfinite(line.y), line.y, np.nan)
+            drawn = self.item.plot(line.x, y, connect="finite", name=line.name)
+            self._drawn.append((line, drawn))
+        self.recolour(self.palette())
 
     def set_mark(self, x: float) -> None:
-        self.mark.setPos(x)
+        self._at = x
+        if self.made:
+            self.mark.setPos(x)
 
-    def apply_palette(self) -> None:
-        super().apply_palette()
-        if not hasattr(self, "_drawn"):
-            return
-        palette = self.palette()
-        for line, drawn in zip(self.lines, self._drawn, strict=True):
+    def recolour(self, palette: QPalette) -> None:
+        for line, drawn in self._drawn:
             pen = pg.mkPen(series_colour(line.series, palette), width=2, style=STYLES[line.dash])
             drawn.setPen(pen)
         text = palette.color(QPalette.ColorRole.Text)

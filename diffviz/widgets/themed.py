@@ -1,8 +1,7 @@
-"""A plot that takes its colours from the palette, so that it suits dark and light themes."""
+"""Colours and shapes that plots share, and pictures of widgets."""
 
 import numpy as np
-import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QIcon, QImage, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QWidget
 
@@ -44,52 +43,6 @@ def ramp(palette: QPalette, bands: int = 256) -> np.ndarray:
     ends = np.array([ground.getRgb(), colour("density", palette).getRgb()], float)
     found: np.ndarray = (ends[0] + 0.65 * share[:, None] * (ends[1] - ends[0])).round()
     return found.astype(np.uint8)
-
-
-def dress(axis: pg.AxisItem, text: QColor, label: str = "") -> None:
-    """Draw the axis and its label in that colour; its numbers are the values, never in thousands.
-
-    pyqtgraph rescales a labelled axis whose values are below 1 each time it is told not to, unless
-    there are no ranges to do it in.
-    """
-    axis.setPen(text)
-    axis.setTextPen(text)
-    axis.enableAutoSIPrefix(False)
-    if label:
-        axis.setLabel(label, color=text.name(), siPrefixEnableRanges=())
-
-
-class ThemedPlot(pg.PlotWidget):
-    """A pyqtgraph plot without menu or panning; subclasses extend `apply_palette`."""
-
-    def __init__(self, object_name: str, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(object_name)
-        self.setAccessibleName(title)
-        self.labels: dict[str, str] = {}
-        item = self.getPlotItem()
-        item.setMenuEnabled(False)
-        item.hideButtons()
-        item.setMouseEnabled(False, False)
-        self._ready = True
-
-    def set_label(self, side: str, text: str) -> None:
-        """Name the axis on that side, in the text's colour."""
-        self.labels[side] = text
-        self.apply_palette()
-
-    def apply_palette(self) -> None:
-        palette = self.palette()
-        text = palette.color(QPalette.ColorRole.Text)
-        self.setBackground(palette.color(QPalette.ColorRole.Base))
-        for side in ("left", "bottom", "top", "right"):
-            dress(self.getPlotItem().getAxis(side), text, self.labels.get(side, ""))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        # Qt may send this before the constructor has got as far as the plot.
-        if event.type() == QEvent.Type.PaletteChange and getattr(self, "_ready", False):
-            self.apply_palette()
 
 
 def arrow_segments(at: np.ndarray, along: np.ndarray, head: np.ndarray) -> np.ndarray:

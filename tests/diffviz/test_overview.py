@@ -15,6 +15,7 @@ from diffviz.views.toys import OLD_PROCESSES, Paths
 from diffviz.widgets.density import Mode
 from diffviz.widgets.formula import Formula, to_html
 from diffviz.widgets.themed import arrow_segments
+from trainer.catalogue import PROCESSES
 from trainer.problems import Problem
 
 MODES = (Mode(-1.0, 0.5, 1.0), Mode(1.5, 0.3, 0.5))
@@ -52,8 +53,8 @@ def press(plot, kind, at, button=Qt.MouseButton.LeftButton):
     held = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseButtonRelease else button
     if kind == QEvent.Type.MouseMove:
         button = Qt.MouseButton.NoButton
-    viewport = plot.viewport()
-    place = plot.mapFromScene(plot.getPlotItem().vb.mapViewToScene(QPointF(*at)))
+    viewport = plot.plot.viewport()
+    place = plot.plot.mapFromScene(plot.item.vb.mapViewToScene(QPointF(*at)))
     spot = QPointF(place)
     event = QMouseEvent(
         kind, spot, QPointF(viewport.mapToGlobal(place)), button, held, Qt.KeyboardModifier(0)
@@ -71,12 +72,11 @@ def drag(qtbot, plot, start, end, steps=6):
     press(plot, QEvent.Type.MouseButtonRelease, end)
 
 
-@pytest.mark.parametrize("choice", OLD_PROCESSES)
-def test_every_process_gives_the_exact_density_and_paths_that_follow_it(choice, monkeypatch):
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_process_gives_the_exact_density_and_paths_that_follow_it(name, monkeypatch):
     monkeypatch.setattr(work, "OVERVIEW_PATHS", 600)
-    name, parameters = OLD_PROCESSES[choice]
     modes = tuple(work.Mode(m.mean, m.std, m.weight) for m in MODES)
-    found = list(work.overview(Overview(name, parameters, modes=modes)))
+    found = list(work.overview(Overview(name, modes=modes)))
     dense = next(event for event in found if isinstance(event, work.Densities))
     assert np.trapezoid(dense.density, dense.axis, axis=1) == pytest.approx(1, abs=2e-3)
     for k in (0, 37, 100):
@@ -160,13 +160,13 @@ def test_dragging_a_handle_reshapes_the_data(qtbot, panel):
 
 def test_the_wheel_widens_the_mode_under_it(qtbot, panel):
     before = panel.editor.modes[1].std
-    scene = panel.editor.getPlotItem().vb.mapViewToScene(QPointF(0.3, panel.editor.modes[1].mean))
-    at = QPointF(panel.editor.mapFromScene(scene))
+    scene = panel.editor.item.vb.mapViewToScene(QPointF(0.3, panel.editor.modes[1].mean))
+    at = QPointF(panel.editor.plot.mapFromScene(scene))
     event = QWheelEvent(
         at, at, QPoint(), QPoint(0, 240), Qt.MouseButton.NoButton, Qt.KeyboardModifier(0),
         Qt.ScrollPhase.NoScrollPhase, False,
     )  # fmt: skip
-    QApplication.sendEvent(panel.editor.viewport(), event)
+    QApplication.sendEvent(panel.editor.plot.viewport(), event)
     assert panel.editor.modes[1].std == pytest.approx(before * 1.1**2)
     assert panel.editor.selected == 1
     assert panel.mode.currentIndex() == 1
@@ -208,12 +208,15 @@ def test_layers_hide(qtbot, panel):
 
 def test_a_schedule_that_leaves_signal_is_told(qtbot, panel):
     assert "signal is not gone" not in panel.facts.text()
-    panel.form.set_values({"process": "ddpm-linear", "parameters": {"steps": 300}})
+    panel.process.set_value("ddpm-linear")  # a chain of 300 steps, unless said otherwise
     settle(qtbot, panel)
     assert "signal is not gone: α² = 0.048" in panel.facts.text()
-    panel.process.set_value("ve")
+    panel.form.set_values({"parameters": {"steps": 1000}})
     settle(qtbot, panel)
-    assert "divided by" in panel.facts.text()
+    assert "signal is not gone" not in panel.facts.text()
+    panel.form.set_values({"process": "ve", "parameters": {"sigma_max": 20.0}})
+    settle(qtbot, panel)
+    assert "divided by √(α² + σ²), as the noise reaches σ = 20." in panel.facts.text()
 
 
 def test_new_paths_differ_and_settings_bring_them_back(qtbot, panel):
@@ -233,7 +236,9 @@ def test_what_version_1_stored_is_read():
     modes = [{"mean": 1.0, "std": 0.5, "weight": 0.3}]
     old = {"process": "DDPM, linear, T = 300", "modes": modes, "seed": 3, "t": 0.25}
     ask = Overview.from_dict(old)
-    assert (ask.process, ask.parameters) == ("ddpm-linear", {"steps": 300})
+    assert (ask.process, ask.made().chain_steps) == ("ddpm-linear", 300)
+    for title, name in OLD_PROCESSES.items():
+        assert Overview.from_dict({**old, "process": title}).process == name
     assert (ask.modes, ask.seed, ask.t) == ((work.Mode(1.0, 0.5, 0.3),), 3, 0.25)
     for wrong in ({"modes": "nonsense"}, {"seed": None}, {"t": 2}):
         with pytest.raises(Problem):

@@ -49,12 +49,12 @@ def stroke(plot, points):
     kinds = [QEvent.Type.MouseButtonPress, *[QEvent.Type.MouseMove] * (len(points) - 1)]
     kinds.append(QEvent.Type.MouseButtonRelease)
     for kind, at in zip(kinds, [*points, points[-1]], strict=True):
-        place = plot.mapFromScene(plot.getPlotItem().vb.mapViewToScene(QPointF(*at)))
+        place = plot.plot.mapFromScene(plot.item.vb.mapViewToScene(QPointF(*at)))
         event = QMouseEvent(
-            kind, QPointF(place), QPointF(plot.viewport().mapToGlobal(place)),
+            kind, QPointF(place), QPointF(plot.plot.viewport().mapToGlobal(place)),
             Qt.MouseButton.LeftButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier(0),
         )  # fmt: skip
-        QApplication.sendEvent(plot.viewport(), event)
+        QApplication.sendEvent(plot.plot.viewport(), event)
 
 
 def test_the_slider_shows_the_frame_at_its_time_in_both_views(panel):

@@ -135,7 +135,7 @@ def test_dragging_the_mark_moves_both(panel):
 
 def test_colours_and_names(panel):
     panel.setPalette(style.palette(dark=True))
-    first = panel.levels._drawn[0].opts["pen"].color().name().upper()
+    first = panel.levels._drawn[0][1].opts["pen"].color().name().upper()
     assert first in style.SERIES_ON_DARK
     for name in ("scheduleTable", "scheduleTimeSpin", "mendButton", "levelsPlot", "ratioPlot"):
         assert panel.findChild(QWidget, name).accessibleName(), name

@@ -1,5 +1,6 @@
 """The reusable pieces of the desktop app, each driven on its own."""
 
+import subprocess
 import sys
 import threading
 import time
@@ -12,8 +13,15 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QLabel
 
 from diffviz.jobs import Job
+from diffviz.shell import style
 from diffviz.widgets.curve import CurvePlot
+from diffviz.widgets.curves import CurvesPlot
+from diffviz.widgets.density import DensityMap, ModeEditor, Section
+from diffviz.widgets.field import FieldPlot
+from diffviz.widgets.histogram import HistogramPlot
+from diffviz.widgets.lines import Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic, compose
+from diffviz.widgets.plot import WAIT_MS, Plot
 from diffviz.widgets.timeline import SPEEDS, Timeline
 from trainer.problems import Problem
 
@@ -378,6 +386,68 @@ def test_curve_follows_the_palette(qtbot, curve):
         axis = curve.plot.getPlotItem().getAxis("left")
         assert axis.textPen().color() == QColor(text)
         assert axis.autoSIPrefixScale == 1  # never 940 for 0.94
+
+
+def lines_plot():
+    plot = LinesPlot("plot", "Lines", "y")
+    plot.show_lines([Line("a", np.array([0.0, 1.0]), np.array([1.0, 2.0]), 0)])
+    plot.set_mark(0.25)
+    return plot
+
+
+PLOTS = {
+    "curve": lambda: CurvePlot("Loss", "loss", "step", "plot"),
+    "curves": lambda: CurvesPlot("FID", "FID", "NFE", "plot"),
+    "histogram": lambda: HistogramPlot(np.arange(3.0), np.ones(2), 1.0, "plot", "Bars"),
+    "lines": lines_plot,
+    "map": lambda: DensityMap(4.5, "plot"),
+    "section": lambda: Section(4.5, "plot"),
+    "modes": lambda: ModeEditor(4.5, "plot"),
+    "field": lambda: FieldPlot(3.0, "plot", "Field"),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_has_one_base_a_name_and_the_palettes_colours(qtbot, name):
+    plot = PLOTS[name]()
+    qtbot.addWidget(plot)
+    assert isinstance(plot, Plot)
+    assert plot.objectName() == "plot"
+    assert plot.accessibleName()
+    plot.resize(300, 200)
+    for dark in (True, False):
+        palette = style.palette(dark)
+        plot.setPalette(palette)
+        seen = plot.picture()
+        assert plot.made
+        assert seen.pixelColor(2, 2) == palette.color(QPalette.ColorRole.Base)
+        for side in ("left", "bottom"):
+            text = plot.item.getAxis(side).textPen().color()
+            assert text == palette.color(QPalette.ColorRole.Text)
+
+
+def test_a_plot_is_made_once_it_is_painted_and_shows_what_came_before(qtbot):
+    plot = lines_plot()
+    assert not plot.made
+    plot.setProperty("loading", True)  # as the window has it until its first animation plays
+    qtbot.addWidget(plot)
+    plot.show()
+    qtbot.waitUntil(lambda: plot.awaited)
+    qtbot.wait(3 * WAIT_MS)
+    assert not plot.made
+    plot.setProperty("loading", False)
+    qtbot.waitUntil(lambda: plot.made)
+    ((line, drawn),) = plot._drawn
+    assert line.name == "a"
+    assert drawn.getData()[1].tolist() == [1, 2]
+    assert plot.mark.value() == 0.25
+
+
+def test_what_the_first_sight_needs_of_plots_loads_no_plotting_library():
+    modules = ", ".join(f"diffviz.widgets.{n}" for n in ("plot", "curve", "histogram", "themed"))
+    code = f"import sys, {modules}; print('pyqtgraph' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_playback_waits_for_what_is_still_being_made(qtbot, timeline):

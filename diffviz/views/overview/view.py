@@ -223,8 +223,8 @@ class OverviewView(View):
                 f"At t = 1 the signal is not gone: α² = {d.alpha[-1] ** 2:.3f}. Starting from pure "
                 f"noise is wrong by {d.prior_mismatch:.2g} bits (KL divergence)."
             )
-        if self.process.value() == "ve":
-            text += "x is shown divided by √(α² + σ²), as VE's noise reaches σ = 50."
+        if d.scaled:
+            text += f"x is shown divided by √(α² + σ²), as the noise reaches σ = {d.sigma[-1]:g}."
         self.facts.setText(text)
 
     def _take(self, events: list[Any]) -> None:

@@ -44,7 +44,8 @@ class Densities:
     """p_t over time: `density` (FRAMES, G) at `times` (FRAMES,) and `axis` (G,), view's units.
 
     `arrows` (n, m) is sigma(t) times the score at `arrow_times` (n,) and `arrow_axis` (m,).
-    `alpha`, `sigma` (FRAMES,). `prior_mismatch`: KL(p_1 || prior) in bits.
+    `alpha`, `sigma` (FRAMES,). `prior_mismatch`: KL(p_1 || prior) in bits. `scaled`: whether the
+    view's units are other than x's.
     """
 
     times: np.ndarray
@@ -56,6 +57,7 @@ class Densities:
     alpha: np.ndarray
     sigma: np.ndarray
     prior_mismatch: float
+    scaled: bool
 
 
 OVERVIEW_PATHS = 1500
@@ -70,9 +72,8 @@ def overview(ask: Overview) -> Iterator[Densities | Progress | Paths]:
     import torch
 
     from trainer.exact import Mixture, MixtureModel
-    from trainer.processes import make_process
 
-    process = make_process(ask.process, ask.parameters)
+    process = ask.made()
     means, stds, weights = torch.tensor([[m.mean, m.std, m.weight] for m in ask.modes]).T
     mixture = Mixture(means[:, None], stds, weights)
     model = MixtureModel(mixture, process)
@@ -95,7 +96,7 @@ def overview(ask: Overview) -> Iterator[Densities | Progress | Paths]:
     yield Densities(
         times.numpy(), axis.numpy(), density.numpy(), arrow_times.numpy(), arrow_axis.numpy(),
         arrows.numpy(), alpha.numpy(), sigma.numpy(),
-        float(torch.trapezoid(gap, wide[:, 0])) / np.log(2),
+        float(torch.trapezoid(gap, wide[:, 0])) / np.log(2), process.prior_std > 1,
     )  # fmt: skip
     first = None
     for kind in ("flow", "reverse", "forward"):

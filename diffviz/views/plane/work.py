@@ -141,9 +141,8 @@ def plane(ask: Plane) -> Iterator[Field | Progress | Paths]:
     import torch
 
     from trainer.exact import MixtureModel
-    from trainer.processes import make_process
 
-    process = make_process(ask.process, ask.parameters)
+    process = ask.made()
     mixture = _mixture_of(ask)
     model = MixtureModel(mixture, process)
     axis = torch.linspace(-REACH[2], REACH[2], HEAT_POINTS)
@@ -162,10 +161,9 @@ def learn(ask: Plane, steps: int = 1200) -> Iterator[Learning | LearntField | Pr
     """Train a small network on the distribution; show its score as it learns, then its paths."""
     import torch
 
-    from trainer.processes import make_process
     from trainer.toys import train_toy
 
-    process = make_process(ask.process, ask.parameters)
+    process = ask.made()
     mixture = _mixture_of(ask)
     axis = torch.linspace(-REACH[2], REACH[2], ARROW_POINTS + 2)[1:-1]
     generator = torch.Generator().manual_seed(ask.seed)

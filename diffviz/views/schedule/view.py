@@ -51,9 +51,10 @@ class ScheduleView(View):
         self.entries = first_entries()
         self.found: dict[str, Schedule] = {}
         self.work = self.latest(self._take)
-        self.levels = LinesPlot("levelsPlot", "Alpha and sigma over time", "α solid, σ dashed")
+        self.levels = LinesPlot(
+            "levelsPlot", "Alpha and sigma over time", "α solid, σ dashed", (0, 1.05)
+        )
         self.ratio = LinesPlot("ratioPlot", "Log of the signal-to-noise ratio over time", "log-SNR")
-        self.levels.getPlotItem().setYRange(0, 1.05)
         self.table = QTableWidget(0, len(COLUMNS), objectName="scheduleTable")
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setAccessibleName("Schedules")
