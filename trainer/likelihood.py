@@ -144,7 +144,8 @@ def _transition_nats(
     With the posterior's variance it is (SNR(t-1) - SNR(t)) |x0 - guess|² / 2; with beta's, that
     times the ratio r of the two variances, and D (r - 1 - log r) / 2 for their difference.
     """
-    steps = 1 / process.earliest
+    steps = process.chain_steps
+    assert steps is not None
     s = (t * steps - 1) / steps
     x = process.diffuse(x0, t, _noise(x0, generator))
     weight = 0.5 * (process.log_snr(s).exp() - process.log_snr(t).exp())
@@ -232,11 +233,10 @@ def exact_nats(
     """log p(x) in nats (B,) of continuous x (B, …), by the probability-flow ODE.
 
     Song et al. 2021, equation 39: log p_0(x) = log p_1(x_1) + the integral of the divergence of
-    dx/dt, from the process's
-    `likelihood_time` to 1 (0.999 where only x0 could start), by adaptive RK45. The
-    divergence is Hutchinson's estimate with `probes` Rademacher vectors (Grathwohl et al. 2019),
-    whose scatter gives the error, or exact, dimension by dimension. Each solver's evaluation is one
-    pass forward, and one backward a probe.
+    dx/dt, from the process's `likelihood_time` to 1 (0.999 where only x0 could start), by adaptive
+    RK45. The divergence is Hutchinson's estimate with `probes` Rademacher vectors (Grathwohl et al.
+    2019), whose scatter gives the error, or exact, dimension by dimension. Each solver's evaluation
+    is one pass forward, and one backward a probe.
     """
     if probes < 1:
         raise Problem("Hutchinson's estimate needs at least 1 probe.")

@@ -190,6 +190,9 @@ def test_zero_terminal_snr_ends_without_signal_and_keeps_its_first_step():
     assert alpha.item() == 0
     assert sigma.item() == 1
     assert mended.alpha_bars[1].item() == pytest.approx(plain.alpha_bars[1].item(), rel=1e-12)
+    assert (plain.mendable, mended.mendable, VPSDE().mendable) == (True, False, False)
+    with pytest.raises(Problem, match="chain"):
+        VPSDE().zero_terminal_snr()
 
 
 @pytest.mark.parametrize("name", NAMES)

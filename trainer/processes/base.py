@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from trainer.catalogue import SPACINGS
 from trainer.problems import Problem
 
 LIKELIHOOD_TIME = 1e-4
 LAST_STEP = 1e-5  # the earliest time from which a sampler steps to 0
-SPACINGS = ("time", "quadratic", "log-snr", "karras")
 
 
 def spread(values: Tensor, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Process(ABC):
         return f"{t:.2f}"
 
     def zero_terminal_snr(self) -> "Process":
-        """The process mended to end in pure noise; a Problem where there is nothing to mend."""
+        """The process mended to end in pure noise; a Problem unless it is a chain."""
         raise Problem("Only a discrete chain's betas can be mended to end in pure noise.")
 
     @property
@@ -164,8 +164,9 @@ class Process(ABC):
             raise Problem("A sampler needs at least 1 step.")
         if not 0 < start <= 1:
             raise Problem(f"Sampling starts at a time in (0, 1], not at {start:g}.")
-        if spacing not in SPACINGS:
-            raise Problem(f"Times are spaced by one of {', '.join(SPACINGS)}, not by '{spacing}'.")
+        known = [choice.id for choice in SPACINGS]
+        if spacing not in known:
+            raise Problem(f"Times are spaced by one of {', '.join(known)}, not by '{spacing}'.")
         left = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
         if spacing in ("time", "quadratic"):
             return (start * (left if spacing == "time" else left**2)).float()
