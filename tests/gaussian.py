@@ -80,7 +80,7 @@ class Units(samplers.Noise):
         super().__init__(0, (rows, dims), process, dtype=torch.float64)
         self.drawn = 0
 
-    def extra(self) -> torch.Tensor:
+    def extra(self, stream: int = 0) -> torch.Tensor:
         self.drawn += 1
         noise = torch.zeros(self.shape, dtype=self.dtype)
         dims = self.shape[1]

@@ -8,7 +8,7 @@ import torch
 from tests.gaussian import Gaussian
 from trainer.processes import DDPM, VESDE, VPSDE, RectifiedFlow
 from trainer.samplers import Noise, noise_path, sample
-from trainer.samplers.noise import mixed
+from trainer.samplers.noise import KNOWN, TICKS, mixed
 
 PROCESSES = [VPSDE(), VESDE(), DDPM.cosine(1000), RectifiedFlow()]
 
@@ -18,28 +18,32 @@ def noise(seed=0, count=20_000, process=PROCESSES[0]):
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=str)
-@pytest.mark.parametrize("steps", [3, 50, 333])
+@pytest.mark.parametrize("steps", [3, 50, 333, 20_000, 100_000])
 def test_every_interval_is_a_unit_normal_of_its_own(process, steps):
+    """Also where steps are finer than the ticks of the noise's clock."""
     source = noise(1, 4000, process)
-    times = process.times(steps, 0.999, "time").flip(0)
-    drawn = [source.between(s, t) for s, t in pairwise(times)][-40:]
-    stack = torch.stack(drawn)
+    times = process.times(steps, 0.999, "time").flip(0)[-41:]
+    stack = torch.stack([source.between(s, t) for s, t in pairwise(times)])
     assert (stack.std(1) - 1).abs().max() < 0.06
     assert stack.mean(1).abs().max() < 0.08
-    if len(drawn) > 1:
-        neighbours = (stack[1:] * stack[:-1]).mean(1)
-        assert neighbours.abs().max() < 0.12  # steps of few cells share a little of them
+    neighbours = (stack[1:] * stack[:-1]).mean(1)
+    assert neighbours.abs().max() < 0.08
+    assert abs(float(neighbours.mean())) < 0.02  # together they would swell the noise of an SDE
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=str)
 def test_the_noise_of_a_union_is_that_of_its_parts(process):
     """Increments add up: z of [s, t] is the parts' z, weighted by the roots of their lengths."""
     source, (s, m, t) = noise(2, 100, process), (0.2, 0.45, 0.8)
-    clock = [source._clock(time) for time in (s, m, t)]
-    whole = source.between(s, t) * (clock[2] - clock[0]) ** 0.5
-    parts = source.between(s, m) * (clock[1] - clock[0]) ** 0.5
-    parts = parts + source.between(m, t) * (clock[2] - clock[1]) ** 0.5
-    torch.testing.assert_close(whole, parts, rtol=0, atol=2e-3)  # but for the ends' straight cells
+    early, middle, late = (source._tick(time) for time in (s, m, t))
+    whole = source.between(s, t) * (late - early) ** 0.5
+    parts = source.between(s, m) * (middle - early) ** 0.5
+    parts = parts + source.between(m, t) * (late - middle) ** 0.5
+    torch.testing.assert_close(whole, parts, rtol=0, atol=1e-9)
+    clock = [(sigma**0.5 / (sigma**0.5 + alpha**0.5)) for alpha, sigma in (
+        process.marginal(torch.tensor([time], dtype=torch.float64)) for time in (s, m, t)
+    )]  # fmt: skip
+    assert [float(c) * TICKS for c in clock] == pytest.approx([early, middle, late], abs=0.5)
 
 
 def test_a_path_is_the_same_in_any_order_of_asking():
@@ -63,7 +67,8 @@ def test_an_image_has_the_same_noise_whatever_is_drawn_with_it():
 def test_no_noise_comes_twice():
     source = noise(4, 3000)
     drawn = [
-        source.start(), source.extra(), source.extra(), source.between(0.3, 1),
+        source.start(), source.extra(), source.extra(), source.extra(KNOWN),
+        source.between(0.3, 1),
         source.between(0.2, 0.3), source.forward().start(), source.forward().between(0, 1),
         noise(5, 3000).start(), noise(5 + 2**32, 3000).start(), noise(2**64 - 1, 3000).start(),
     ]  # fmt: skip

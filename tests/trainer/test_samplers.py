@@ -104,23 +104,24 @@ def test_weak_error_falls_with_first_order(process, sampler):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "name", "spacing", "order"),
+    ("sampler", "name", "spacing"),
     [
-        ("ddim", "vp", "time", 1),
-        ("ddim", "flow", "time", 1),
-        ("probability-flow", "vp", "time", 1),
-        ("probability-flow", "cosine", "time", 1),
-        ("heun", "vp", "quadratic", 2),
-        ("heun", "flow", "time", 2),
-        ("heun", "cosine", "time", 2),
-        ("heun", "ve", "time", 2),
-        ("dpm-solver++", "vp", "quadratic", 2),
-        ("dpm-solver++", "flow", "log-snr", 2),
-        ("dpm-solver++", "ve", "time", 2),
+        ("ddim", "vp", "time"),
+        ("ddim", "flow", "time"),
+        ("probability-flow", "vp", "time"),
+        ("probability-flow", "cosine", "time"),
+        ("heun", "vp", "quadratic"),
+        ("heun", "flow", "time"),
+        ("heun", "cosine", "time"),
+        ("heun", "ve", "time"),
+        ("dpm-solver++", "vp", "quadratic"),
+        ("dpm-solver++", "flow", "log-snr"),
+        ("dpm-solver++", "ve", "time"),
     ],
 )
-def test_deterministic_error_falls_with_the_samplers_order(sampler, name, spacing, order):
+def test_deterministic_error_falls_with_the_samplers_order(sampler, name, spacing):
     """Against the closed form of the path, from a state of the model's own p_1."""
+    order = SAMPLERS[sampler].find().order
     process = PROCESSES[name].make(**({"sigma_min": 1e-3} if name == "ve" else {}))
     model = GaussianPredictor.random(process, 2, seed=1)
     x_T = model.flow(model.draw(32), 0.0, 1.0)
@@ -338,9 +339,36 @@ def test_the_catalogue_tells_each_samplers_options(name):
 
 def test_a_forgotten_process_is_told_at_once():
     model = GaussianModel(VPSDE(), MEAN, STD)
-    for wrong in ((model, torch.zeros(2, 2), None), (model, VPSDE(), "ddim")):
+    x = torch.zeros(2, 2)
+    for wrong in ((model,), (model, x), (model, x, VPSDE()), (model, VPSDE(), "ddim")):
         with pytest.raises(Problem, match="its process, and the noise x_T"):
             sample(*wrong)
+
+
+class Counted(Noise):
+    """Counts what is drawn of it."""
+
+    drawn = 0
+
+    def _normal(self, stream, place):
+        self.drawn += 1
+        return super()._normal(stream, place)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_that_say_they_are_not_random_draw_no_noise(name):
+    sampler = SAMPLERS[name].make()
+    noise = Counted(0, (2, 3), VPSDE(), dtype=torch.float64)
+    x = torch.ones(2, 3, dtype=torch.float64)
+    for _ in sample(GaussianModel(VPSDE(), MEAN, STD), VPSDE(), x, name, 5, noise):
+        pass
+    assert (noise.drawn > 0) == sampler.random
+
+
+@pytest.mark.parametrize(("name", "option"), [("ddim", "eta"), ("edm-heun", "churn")])
+def test_an_option_makes_a_sampler_random(name, option):
+    assert not SAMPLERS[name].make(**{option: 0.0}).random
+    assert SAMPLERS[name].make(**{option: 1.0}).random
 
 
 def test_a_guided_evaluation_counts_as_two():

@@ -46,11 +46,11 @@ def test_resampling_leads_to_the_conditional_distribution():
     mean, std = -0.2 + 0.8 * (known - 0.3), 0.09**0.5
     errors = []
     for resample in (1, 8):
-        x = fill(model, known, resample=resample)[-1].x
+        x = fill(model, known, steps=200, resample=resample)[-1].x
         assert bool((x[:, 0] == known).all())
         errors.append(abs(float(x[:, 1].mean()) - mean) + abs(float(x[:, 1].std()) - std))
     assert errors[1] < 0.5 * errors[0]
-    assert errors[1] < 0.15  # the method's own bias remains
+    assert errors[1] < 0.1  # the method's own bias remains
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -67,6 +67,19 @@ def test_inpainting_works_with_every_sampler(sampler, process):
     slack = 0.5 if process.prior_std > 1 else 0.0
     assert float(x[:, 1].mean()) == pytest.approx(-0.2, abs=0.06 + slack / 5)
     assert float(x[:, 1].std()) == pytest.approx(0.3, rel=0.25 + slack)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "euler-maruyama", "reverse-diffusion"])
+def test_repeats_leave_the_datas_spread(sampler):
+    """Each repeat takes noise of its own: with its first turn's again, the spread would grow."""
+    model = Gaussian(VPSDE(), torch.zeros(2).double(), 0.25 * torch.eye(2).double())
+    x_T = model.process.prior_sample((4000, 2), seeded(3)).double()
+    nothing = torch.tensor([False, False])
+    *_, last = inpaint(
+        model, model.process, x_T, torch.zeros(2), nothing, sampler, 200, seeded(1), 4,
+        spacing="quadratic",
+    )  # fmt: skip
+    assert float(last.x.std()) == pytest.approx(0.5, rel=0.06)
 
 
 def test_inpainting_counts_every_evaluation():
@@ -189,10 +202,7 @@ def test_a_mask_that_knows_nothing_is_plain_sampling(sampler):
     *_, plain = sample(*how, sampler, 12, seeded(1))
     *_, filled = inpaint(*how, torch.zeros(2), nothing, sampler, 12, seeded(1))
     assert plain.nfe == filled.nfe
-    if sampler in ("predictor-corrector", "edm-heun"):  # their extra noise comes in other turns
-        assert filled.x.std() == pytest.approx(float(plain.x.std()), rel=0.4)
-    else:
-        assert torch.equal(plain.x, filled.x)
+    assert torch.equal(plain.x, filled.x)
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpm-solver++"])

@@ -21,7 +21,7 @@ from trainer.catalogue import SAMPLERS
 from trainer.denoiser import Beliefs, Model, Prediction, latest_time
 from trainer.problems import Problem
 from trainer.processes import Process, spread
-from trainer.samplers.noise import Noise
+from trainer.samplers.noise import KNOWN, Noise
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Step:
     """A step to be taken: from `x` (B, …) at `t` to the next time `s`, number `index` of `times`.
 
     `belief` is what the model believes at (x, t). `memory` is the sampler's own, from step to step;
-    it is empty at first.
+    it is empty at first. `again` counts the repeats of one update.
     """
 
     believe: Beliefs
@@ -71,6 +71,7 @@ class Step:
     t: Tensor
     s: Tensor
     memory: dict[str, Any] = field(default_factory=dict)
+    again: int = 0
     _belief: Prediction | None = None
 
     @property
@@ -101,8 +102,11 @@ class Step:
         return spread(a, self.x), spread(v, self.x)
 
     def fresh(self) -> Tensor:
-        """The noise of the interval from t to s, like x."""
-        return self.noise.between(self.s, self.t).to(self.x)
+        """The noise of the interval from t to s, like x; noise of its own where the step is
+        repeated, whose x has that of the interval in it already."""
+        noise = self.noise
+        drawn = noise.extra(KNOWN) if self.again else noise.between(self.s, self.t)
+        return drawn.to(self.x)
 
 
 class Sampler:
@@ -191,11 +195,11 @@ def walk(
         held = memory  # repeats of one update all go on from the same history
         for again in range(known.repeats if known else 1):
             if again:
-                x = noise_step(process, x, s if s > 0 else None, t, noise.extra())
+                x = noise_step(process, x, s if s > 0 else None, t, noise.extra(KNOWN))
             if known:
-                kept = noise_step(process, known.image, None, t, noise.extra())
+                kept = noise_step(process, known.image, None, t, noise.extra(KNOWN))
                 x = torch.where(known.mask, kept, x)
-            at = Step(believe, noise, times, index, x, t, s, dict(held))
+            at = Step(believe, noise, times, index, x, t, s, dict(held), again)
             sampler.lift(at)
             at.belief = sampler.believe(at)
             if again == 0:
@@ -213,8 +217,8 @@ def walk(
 
 def sample(
     model: Model,
-    process: Process,
-    x_T: Tensor,
+    process: Process | None = None,
+    x_T: Tensor | None = None,
     sampler: str = "ddim",
     steps: int = 50,
     generator: torch.Generator | Noise | None = None,
