@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def nothing_is_logged(caplog):
     yield
     errors = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
     assert not errors, f"errors were logged: {errors}"
+
+
+@pytest.fixture
+def as_in_a_terminal():
+    """Signals as a terminal's programs have them: what a job in the background or under nohup
+    ignores, the programs that it starts would ignore too."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = {n: signal.getsignal(n) for name in names if (n := getattr(signal, name, None))}
+    for number in before:
+        signal.signal(number, lambda *_: None)  # which a new program has as its default again
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

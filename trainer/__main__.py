@@ -23,14 +23,20 @@ def parser() -> Parser:
 
 
 def _stop_as_ctrl_c_does() -> None:
-    """Let the signals that end a program (docker stop, SLURM, a closed terminal) save first."""
+    """Let the signals that end a program (docker stop, SLURM, a closed terminal) save first.
+
+    What is ignored stays so: nohup promises a training that it outlives its terminal.
+    """
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        return
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), stop)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def main(argv: list[str] | None = None) -> int:

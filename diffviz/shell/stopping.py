@@ -12,6 +12,8 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that this system 
 def close_on_signals(leave: Callable[[], object]) -> None:
     """Call `leave` on the window's thread when a signal asks the program to end.
 
+    What is ignored stays so, as nohup promises.
+
     Python would run a handler only once Qt's loop comes back to it, which may be never: the signal
     writes to a socket that wakes the loop.
     """
@@ -29,5 +31,6 @@ def close_on_signals(leave: Callable[[], object]) -> None:
     notifier.setProperty("ends", (reader, writer))  # held as long as the notifier lives
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     for name in SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: leave())
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: leave())

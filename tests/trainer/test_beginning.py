@@ -73,18 +73,33 @@ def test_after_a_torn_line_of_metrics_what_follows_is_seen(tmp_path, torn):
     assert steps_of(run) == list(range(1, 13))
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_signals_save_as_ctrl_c_does(tmp_path, name):
-    run = tmp_path / "run"
+def training(run):
+    """The command line training in a program of its own, its first steps done."""
     sets = ["--set", 'network_parameters={"width": 8, "blocks": 1}', "--set", "evaluate_every=500"]
     words = [sys.executable, "-m", "trainer", "train", "--run", str(run), "--device", "cpu", *sets]
     program = subprocess.Popen([*words, "--limit-images", "2000", "--batch-size", "16"])
     end = time.monotonic() + 60
     while not (run / "metrics.jsonl").exists() and time.monotonic() < end:
         time.sleep(0.05)
+    return program
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_save_as_ctrl_c_does(tmp_path, name, as_in_a_terminal):
+    program = training(tmp_path / "run")
     program.send_signal(getattr(signal, name))
     assert program.wait(60) == 130
-    assert (run / "state.safetensors").exists()
+    assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_training_under_nohup_outlives_its_terminal(tmp_path, as_in_a_terminal):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup starts a program
+    program = training(tmp_path / "run")
+    program.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(2)
+    program.terminate()
+    assert program.wait(60) == 130
 
 
 @pytest.mark.parametrize("left", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": ""}, {"WORLD_SIZE": "many"}])

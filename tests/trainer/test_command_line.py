@@ -282,19 +282,13 @@ def test_inception_is_fetched_only_on_request(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child there")
-def test_ctrl_c_stops_training_with_a_saved_state(tmp_path):
+def test_ctrl_c_stops_training_with_a_saved_state(tmp_path, as_in_a_terminal):
     run = tmp_path / "run"
     small = '{"width": 8, "blocks": 1}'
     command = [sys.executable, "-m", "trainer", "train", "--run", str(run), "--batch-size", "4"]
     command += ["--set", f"network_parameters={small}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def listen() -> None:  # a background job's children would ignore Ctrl-C
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, preexec_fn=listen
-    ) as child:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as child:
         while child.poll() is None and not (run / "metrics.jsonl").exists():
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
