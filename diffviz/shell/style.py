@@ -26,6 +26,7 @@ DARK = {
     _Role.Mid: "#434A55", _Role.Link: "#56B4E9", _Role.Accent: "#3D8FCC",
 }  # fmt: skip
 FADED = {False: "#9AA2AD", True: "#66707D"}
+DONE = {False: "#80B9D9", True: "#295373"}  # of a bar: its words stand on it and beside it
 
 RULES = """
 QPushButton {{ padding: 4px 12px; border: 1px solid {edge}; border-radius: 5px;
@@ -52,7 +53,7 @@ QCheckBox::indicator:checked, QTableView::indicator:checked {{ background: {acce
 QCheckBox::indicator:focus {{ border: 2px solid {accent}; }}
 QProgressBar {{ border: 1px solid {edge}; border-radius: 5px; background: {base};
     text-align: center; min-height: 18px; }}
-QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
+QProgressBar::chunk {{ background: {done}; border-radius: 4px; }}
 QSplitter::handle {{ background: {edge}; }}
 QSplitter::handle:hover {{ background: {accent}; }}
 QLabel#explanationLabel {{ background: {base}; border: 2px solid {accent}; border-radius: 8px; }}
@@ -95,6 +96,7 @@ def apply(app: QApplication, dark: bool) -> None:
             text=colours[_Role.Text],
             muted=colours[_Role.PlaceholderText],
             faded=FADED[dark],
+            done=DONE[dark],
             check=(ASSETS / "icons" / "check.svg").as_posix(),
         )
     )

@@ -155,7 +155,7 @@ class GalleryView(View):
                     self.unlabelled = event.reason
                 case Drawn():
                     self.images, self.known = event.images, len(event.images)
-                    self.spent = f"{event.nfe} NFE, {event.seconds:.1f} s in {event.precision}. "
+                    self.spent = f"{event.nfe} NFE, {event.seconds:.2f} s in {event.precision}. "
         self._show_images()
         self._show_status()
 

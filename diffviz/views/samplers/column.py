@@ -117,7 +117,7 @@ def _dotted(colour: str, text: str) -> str:
 
 def _facts(comparison: Comparison, draw: Drawing, result: Drawn) -> tuple[list[str], list[str]]:
     """What was measured of a draw, in two lines at most, and why something could not be."""
-    lines, refused = [f"{result.seconds:.1f} s"], []
+    lines, refused = [f"{result.seconds:.2f} s"], []
     if comparison.reference is not None:
         fine, error = comparison.reference_of(draw), comparison.error(draw)
         why = comparison.refused.get(("draw", fine)) if fine is not None else None
