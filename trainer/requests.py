@@ -91,8 +91,8 @@ class OfClasses(OfModel):
 
 
 @dataclass(frozen=True)
-class Sampling(OfClasses):
-    """How a model's answers become images."""
+class Solver(Ask):
+    """A sampler and its steps: how a model's answers become images."""
 
     # fmt: off
     sampler: str = setting(
@@ -110,6 +110,11 @@ class Sampling(OfClasses):
         {}, "Sampler's options", "What the sampler takes", of="sampler", more=True,
     )
     # fmt: on
+
+
+@dataclass(frozen=True)
+class Sampling(Solver, OfClasses):
+    """Who draws, and how."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def share_sure(folder: Path, count: int) -> tuple[float, int]:
     from trainer.metrics import SURE, classify
     from trainer.requests import Drawing
     from trainer.runs import Run
-    from trainer.runs.measures import checkpoint_facts
+    from trainer.runs.checkpoints import checkpoint_facts
 
     run = Run.open(folder)
     sampler = run.config.preview_sampler

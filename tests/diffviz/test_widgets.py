@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.lines import Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic, compose
 from diffviz.widgets.plot import WAIT_MS, Plot
-from diffviz.widgets.timeline import SPEEDS, Timeline
+from diffviz.widgets.timeline import RANGE_SECONDS, SPEEDS, Timeline
 from trainer.problems import Problem
 
 
@@ -277,14 +278,21 @@ def test_timeline_slider_and_steps(qtbot, timeline):
     assert timeline.caption.text() == "t = 0.500"
 
 
-def test_timeline_plays_by_the_clock_and_stops_at_the_end(qtbot, timeline):
+def test_timeline_plays_by_the_clock_and_stops_at_the_end(qtbot, timeline, monkeypatch):
+    clock = SimpleNamespace(now=10.0)
+    clock.perf_counter = lambda: clock.now
+    monkeypatch.setattr("diffviz.widgets.timeline.time", clock)
     timeline.speed_combo.setCurrentText("4x")
-    started = time.perf_counter()
     qtbot.mouseClick(timeline.play_button, Qt.MouseButton.LeftButton)
     assert timeline.playing()
-    qtbot.waitUntil(lambda: 0.2 < timeline.fraction() < 1)
-    qtbot.waitUntil(lambda: not timeline.playing(), timeout=3000)
-    assert 0.9 < time.perf_counter() - started < 2.0
+    for seconds in (0.25, 0.75):
+        clock.now = 10 + seconds
+        qtbot.waitUntil(lambda at=seconds: timeline.fraction() == at * 4 / RANGE_SECONDS)
+    clock.now = 10.99
+    qtbot.wait(50)  # however many ticks there are
+    assert timeline.fraction() == pytest.approx(0.99)
+    clock.now = 11.0
+    qtbot.waitUntil(lambda: not timeline.playing())
     assert timeline.fraction() == 1.0
     assert not timeline.play_button.isChecked()
     timeline.play()

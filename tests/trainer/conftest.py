@@ -21,3 +21,12 @@ def run(tmp_path):
         torch.nn.init.normal_(value, std=0.1)
     made.save_weights(1, network.state_dict(), {"shape": [1, 28, 28]})
     return made
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For small tensors: threads cost more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -10,14 +10,7 @@ from trainer.denoiser import PREDICTIONS, Denoiser, from_output, predict, score,
 from trainer.problems import Problem
 from trainer.processes import PROCESSES, VPSDE, RectifiedFlow, spread
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(seed, dtype=torch.float64):

@@ -31,6 +31,7 @@ from trainer.problems import Problem
 from trainer.processes import DDPM, VPSDE
 from trainer.requests import Drawing
 from trainer.runs import Run, cards, measures
+from trainer.runs.checkpoints import checkpoint_facts
 from trainer.training import train
 
 
@@ -286,7 +287,7 @@ def test_likelihood_is_measured_with_its_error(folder, data):
 def test_where_the_run_may_not_be_written_measures_go_to_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = Run.open(folder / "modern")
-    checkpoint, _ = measures.checkpoint_facts(run.newest())
+    checkpoint, _ = checkpoint_facts(run.newest())
     (run.folder / "measures.json").mkdir()  # no file can be put there, whoever asks
     made = measures.Measure("samples", checkpoint, {"count": 1}, {"fid": 1.0}, "a machine")
     measures.keep(run, made)
@@ -355,7 +356,7 @@ def test_training_records_its_seconds_and_machine(tmp_path):
             break  # the first epoch is done: stop, and go on later
     for _ in train(config, run, "cpu"):
         pass
-    first, last = (measures.checkpoint_facts(path)[1] for path in run.checkpoints())
+    first, last = (checkpoint_facts(path)[1] for path in run.checkpoints())
     assert 0 < first["seconds"] < last["seconds"]
     assert last["machine"] == machine("cpu")
     assert cards.duration(last["seconds"]) in cards.card_text(cards.card(run))

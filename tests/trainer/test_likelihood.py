@@ -23,13 +23,7 @@ from trainer.processes import DDPM, PROCESSES, VESDE, VPSDE, CosinePath, Rectifi
 MEAN, STD = 0.3, 0.5
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pulled_back(model, x, end=1.0):

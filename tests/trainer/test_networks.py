@@ -11,14 +11,7 @@ from trainer.networks.lean import UNet
 from trainer.networks.parts import Attention, padded, time_embedding
 from trainer.networks.report import ReportBlock, ReportUNet, functional
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(name, **options):

@@ -15,13 +15,7 @@ NAMES = list(PROCESSES)
 TIMES = (torch.arange(5, 990, 7, dtype=torch.float64) + 0.5) / 1000
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def total(t, low=0.1, high=20.0):

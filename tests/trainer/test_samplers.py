@@ -30,13 +30,7 @@ DETERMINISTIC = ["ddim", "probability-flow", "heun", "dpm-solver++", "rk45"]
 BLOWS_UP = {"ddpm-cosine", "ddpm-sigmoid", "ddpm-zero-snr", "cosine", "flow"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(process, sampler, steps, count=4000, **options):

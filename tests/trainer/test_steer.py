@@ -16,13 +16,7 @@ CORRELATED = torch.tensor([[0.25, 0.2], [0.2, 0.25]], dtype=torch.float64)
 CENTRE = torch.tensor([0.3, -0.2], dtype=torch.float64)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed=0):

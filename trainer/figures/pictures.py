@@ -16,7 +16,8 @@ from trainer.problems import Problem
 from trainer.processes import Process
 from trainer.requests import Drawing as Asked
 from trainer.runs import Run
-from trainer.runs.measures import checkpoint_facts, own_sampler
+from trainer.runs.checkpoints import checkpoint_facts
+from trainer.runs.measures import own_sampler
 from trainer.samplers import Frame, Noise, noise_path, sample
 
 COLUMNS = 11

@@ -9,7 +9,8 @@ from trainer.config import DESCRIPTIONS, PRESETS
 from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.runs import Run
-from trainer.runs.measures import Measure, checkpoint_facts, measures
+from trainer.runs.checkpoints import checkpoint_facts
+from trainer.runs.measures import Measure, measures
 
 OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
 

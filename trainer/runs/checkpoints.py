@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +32,33 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) 
     write_file(path, save(held, metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_tensors` wrote; a Problem when the file is cut off or its bytes have changed."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file to read from; a Problem when it is not there or cut off."""
     with file_problems("read the checkpoint", path):
         if not path.is_file():
             raise FileNotFoundError(path)
         try:
             with safe_open(path, framework="pt") as stream:
-                metadata = stream.metadata() or {}
-                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+                yield stream
         except SafetensorError as error:
             raise Problem(
                 f"The checkpoint {path} is damaged ({error}). Use an earlier one, or train again."
             ) from error
+
+
+def checkpoint_facts(path: Path) -> tuple[str, dict[str, Any]]:
+    """The checksum and the facts in a checkpoint's header; its weights are not read."""
+    with _opened(path) as stream:
+        metadata = stream.metadata() or {}
+    return metadata.get("sha256", ""), json.loads(metadata.get("facts", "{}"))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_tensors` wrote; a Problem when the file is cut off or its bytes have changed."""
+    with _opened(path) as stream:
+        metadata = stream.metadata() or {}
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     if metadata.get("sha256") != digest(tensors):
         raise Problem(
             f"The checkpoint {path} is damaged: its bytes have changed since it was written. "

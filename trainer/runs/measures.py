@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import Opened, draw
 from trainer.likelihood import bits_per_dim, variational_bound
-from trainer.problems import Problem, as_json, file_problems, write_file
+from trainer.problems import Problem, as_json, write_file
 from trainer.requests import Drawing
 from trainer.runs import Run
+from trainer.runs.checkpoints import checkpoint_facts
 
 BATCH = 64
 LIKELIHOOD_BATCH = 8
@@ -43,21 +43,6 @@ class Measure:
     settings: dict[str, Any]
     values: dict[str, Any]
     machine: str
-
-
-def checkpoint_facts(path: Path) -> tuple[str, dict[str, Any]]:
-    """The checksum and the facts in a checkpoint's header; its weights are not read."""
-    with file_problems("read the checkpoint", path):
-        if not path.is_file():
-            raise FileNotFoundError(path)
-        try:
-            with safe_open(path, framework="pt") as stream:
-                metadata = stream.metadata() or {}
-        except SafetensorError as error:
-            raise Problem(
-                f"The checkpoint {path} is damaged ({error}). Use an earlier one, or train again."
-            ) from error
-    return metadata.get("sha256", ""), json.loads(metadata.get("facts", "{}"))
 
 
 def _cached(checkpoint: str) -> Path:

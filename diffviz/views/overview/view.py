@@ -23,13 +23,12 @@ from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views import toys
 from diffviz.views.overview import work
-from diffviz.views.view import Guide, View
+from diffviz.views.toy_view import ToyView
+from diffviz.views.view import Guide
 from diffviz.widgets.density import DensityMap, Mode, ModeEditor, Section
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.themed import colour, line_icon, picture
-from diffviz.widgets.timeline import Timeline
 
-FILM_FRAMES = 26
 LAYERS = {
     "forward": ("forward SDE", "Paths of the forward process: every step adds fresh noise"),
     "reverse": ("reverse SDE", "Paths from noise to data, with fresh noise at every step"),
@@ -41,11 +40,10 @@ LAYERS = {
 }
 
 
-class OverviewView(View):
+class OverviewView(ToyView):
     """A mixture the user shapes, diffused exactly; everything shown is computed on a worker."""
 
     kind = work.Overview
-    timeline: Timeline
     explanation = (
         "<h3>The whole method in one dimension</h3>"
         "<p>Left half: a <b>forward SDE</b> turns data (far left) into noise (middle). Right half: "
@@ -71,8 +69,6 @@ class OverviewView(View):
         self.editor = ModeEditor(reach, "modeEditor")
         self.map = DensityMap(reach, "densityMap")
         self.section = Section(reach, "sectionPlot")
-        self.timeline = Timeline()
-        self.timeline.set_count(toys.FRAMES)
         self.timeline.set_fraction(0.5)
         self.facts = QLabel(objectName="overviewFacts", wordWrap=True)
         self.formula = Formula(
@@ -193,17 +189,6 @@ class OverviewView(View):
         self.awaited, self.pending = True, False
         self.busy.setText("computing…")
         self.work.ask(partial(work.overview, self.ask()))
-
-    def time(self) -> float:
-        """The t of the section: 1 at the slider's left end, 0 at its right."""
-        return 1 - self.timeline.fraction()
-
-    def set_time(self, t: float) -> None:
-        self.timeline.set_fraction(1 - t)
-
-    def moment(self) -> int:
-        """The index of the frame nearest to the slider's t."""
-        return round(self.time() * (toys.FRAMES - 1))
 
     def show_time(self) -> None:
         """Move the marks to the slider's t, and show the section there."""
@@ -336,13 +321,7 @@ class OverviewView(View):
         """The map and the section, from noise to data."""
         if self.densities is None:
             return []
-        before, frames = self.timeline.fraction(), []
-        for fraction in np.linspace(0, 1, FILM_FRAMES):
-            self.timeline.set_fraction(float(fraction))
-            parts = [picture(plot)[0] for plot in (self.editor, self.map, self.section)]
-            frames.append(np.concatenate(parts, 1)[None])
-        self.timeline.set_fraction(before)
-        return frames
+        return self.film((self.editor, self.map, self.section))
 
     def curves(self) -> dict[str, np.ndarray]:
         if self.densities is None:

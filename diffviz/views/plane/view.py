@@ -19,23 +19,21 @@ from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views import toys
 from diffviz.views.plane import work
-from diffviz.views.view import Guide, View
+from diffviz.views.toy_view import ToyView
+from diffviz.views.view import Guide
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.themed import picture
-from diffviz.widgets.timeline import Timeline
 
 TRAILS = 30  # particles that draw a trail
 TRAIL_FRAMES = 12
-FILM_FRAMES = 26
 
 
-class PlaneView(View):
+class PlaneView(ToyView):
     """Two views of one distribution at the slider's t; both samplers start at the same noise."""
 
     kind = work.Plane
-    timeline: Timeline
     explanation = (
         "<h3>Particles in the plane</h3>"
         "<p>Blue bands are the density p<sub>t</sub>(x), dots are samples on their way from noise "
@@ -62,8 +60,6 @@ class PlaneView(View):
         self.plots = [FieldPlot(reach, f"{side}FieldPlot", f"{side} view") for side in
                       ("left", "right")]  # fmt: skip
         self.views = [self.form[side] for side in ("left", "right")]
-        self.timeline = Timeline()
-        self.timeline.set_count(toys.FRAMES)
         self.timeline.set_fraction(0.7)
         self.loss = CurvePlot(
             "Network's loss", "", "step", "toyLossPlot", smooth=True,
@@ -210,17 +206,6 @@ class PlaneView(View):
         self.learning.drop()
         self._say_busy()
 
-    def time(self) -> float:
-        """The slider's t: 1 at its left end, 0 at its right."""
-        return 1 - self.timeline.fraction()
-
-    def set_time(self, t: float) -> None:
-        self.timeline.set_fraction(1 - t)
-
-    def moment(self) -> int:
-        """The index of the frame nearest to the slider's t."""
-        return round(self.time() * (toys.FRAMES - 1))
-
     def show_time(self) -> None:
         """Put the frames at the slider's t into both views."""
         k = self.moment()
@@ -347,14 +332,7 @@ class PlaneView(View):
         """Both views from noise to data."""
         if self.field is None:
             return []
-        before, frames = self.timeline.fraction(), []
-        for fraction in np.linspace(0, 1, FILM_FRAMES):
-            self.timeline.set_fraction(float(fraction))
-            both = [picture(plot)[0] for plot in self.plots]
-            height = min(len(one) for one in both)
-            frames.append(np.concatenate([one[:height] for one in both], 1)[None])
-        self.timeline.set_fraction(before)
-        return frames
+        return self.film(self.plots)
 
     def curves(self) -> dict[str, np.ndarray]:
         steps, losses = self.loss.points()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainer.ask import Ask, Choice, options_of, setting, settings_of
-from trainer.catalogue import SAMPLERS, SPACINGS
+from trainer.ask import Choice, options_of, setting, settings_of
+from trainer.catalogue import SAMPLERS
 from trainer.config import MOST_SEED
 from trainer.problems import Problem
-from trainer.requests import Drawing, OfClasses, classes_of_version_1
+from trainer.requests import Drawing, OfClasses, Solver, classes_of_version_1
 
 if TYPE_CHECKING:
     from trainer.metrics import Moments
@@ -30,30 +30,15 @@ PLOTS = (Choice("error", "error (RMS)"), Choice("fid", "FID"))
 MOST_COLUMNS = 16
 
 
-# fmt: off
 @dataclass(frozen=True)
-class Column(Ask):
+class Column(Solver):
     """One column: a sampler and its steps."""
-
-    sampler: str = setting(
-        "ddim", "Sampler", "How the model's answers become steps from noise to image",
-        choices=SAMPLERS,
-    )
-    steps: int = setting(
-        10, "Steps", "Updates from noise to image: fewer are quicker and coarser", least=1,
-        most=100_000,
-    )
-    spacing: str = setting(
-        "time", "Spacing", "How the steps are spread over t", choices=SPACINGS, more=True
-    )
-    options: dict[str, Any] = setting(
-        {}, "Sampler's options", "What the sampler takes", of="sampler", more=True
-    )
 
 
 FIRST = (Column("ddim", 10), Column("ddim", 40), Column("ddpm", 50), Column("euler-maruyama", 100))
 
 
+# fmt: off
 @dataclass(frozen=True)
 class Samplers(OfClasses):
     """A comparison: columns that share model, noise and number of images."""
