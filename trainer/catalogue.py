@@ -192,6 +192,14 @@ NETWORKS = Catalogue(
     ),
 )  # fmt: skip
 
+EXACT = Catalogue(
+    "exact model",
+    Entry("training-set", "the training set", "The best denoiser of just these images: it draws "
+          "copies of them", "trainer.exact:TrainingSet"),
+    Entry("gaussian", "its Gaussian", "The best denoiser of a Gaussian with these images' mean and "
+          "covariance", "trainer.exact:Gaussian"),
+)  # fmt: skip
+
 SPACINGS = (
     Choice("time", "even in t"),
     Choice("quadratic", "even in √t", "More steps near the data"),

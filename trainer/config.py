@@ -1,10 +1,19 @@
 """What an experiment is, as an Ask, and the named presets. Importing this needs no torch."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.ask import Ask, setting
-from trainer.catalogue import NETWORKS, PRECISIONS, PREDICTIONS, PROCESSES, SAMPLERS, WEIGHTINGS
+from trainer.ask import Ask, options_of, setting, settings_of
+from trainer.catalogue import (
+    EXACT,
+    NETWORKS,
+    PRECISIONS,
+    PREDICTIONS,
+    PROCESSES,
+    SAMPLERS,
+    WEIGHTINGS,
+)
 from trainer.problems import Problem
 
 MOST_SEED = 2**64 - 1  # what torch.Generator.manual_seed takes
@@ -122,6 +131,83 @@ class ExperimentConfig(Ask):
     def check(self) -> None:
         if not self.dataset.strip():
             raise Problem("Dataset (dataset) must be mnist, or a folder: it is empty.")
+
+
+@dataclass(frozen=True)
+class ExactConfig(Ask):
+    """A model that is known in closed form instead of trained (trainer.exact).
+
+    Its `id` stands wherever a run's name may: "training-set:mnist process=vp images=1000".
+    """
+
+    # fmt: off
+    kind: str = setting(
+        "training-set", "Model", "The images themselves, or a Gaussian of their mean and "
+        "covariance", choices=EXACT,
+    )
+    dataset: str = setting("mnist", "Dataset", "Whose training images: mnist, or a folder")
+    process: str = setting(
+        "ddpm-cosine", "Process", "How noise is added; the model undoes it", choices=PROCESSES,
+    )
+    process_parameters: dict[str, Any] = setting(
+        {}, "Process' options", "What the process takes", of="process",
+    )
+    images: int | None = setting(
+        None, "Images at most", "Of only the first so many training images", least=1,
+    )
+    only: int | None = setting(None, "Only class", "Of only the images of this class", least=0)
+    classes: int = setting(
+        0, "Classes", "It can be asked for one of so many classes, and then is of the images of "
+        "that class; 0: it cannot", least=0, most=100_000,
+    )
+    # fmt: on
+
+    @property
+    def id(self) -> str:
+        """What names it: "kind:dataset", then what is not as usual as NAME=VALUE."""
+        values = {name: getattr(self, name) for name in ("process", "images", "only", "classes")}
+        known = settings_of(type(self))
+        told = {name: value for name, value in values.items() if value != known[name].default}
+        words = [f"{name}={value}" for name, value in (told | self.process_parameters).items()]
+        return shlex.join([f"{self.kind}:{self.dataset}", *words])
+
+    @classmethod
+    def from_id(cls, text: str) -> "ExactConfig | None":
+        """The model that an `id` names; None where the text is a run's name or folder.
+
+        Raises Problem where it names a setting that there is not, or a wrong value.
+        """
+        if text.lstrip("'\"").partition(":")[0] not in EXACT:
+            return None
+        reader = shlex.shlex(text, posix=True)
+        reader.whitespace_split, reader.escape, reader.commenters = True, "", ""
+        try:
+            first, *words = reader
+        except ValueError as error:
+            raise Problem(f"A quotation mark in '{text}' is never closed.") from error
+        kind, _, dataset = first.partition(":")
+        values = {name: text for name, _, text in (word.partition("=") for word in words)}
+        known = settings_of(cls)
+        process = values.pop("process", known["process"].default)
+        known["process"].check(process)
+        options = options_of(cls, "process_parameters", process)
+        named = known.keys() - {"kind", "dataset", "process_parameters"}
+        if wrong := [name for name in values if name not in {*named, *options}]:
+            raise Problem(
+                f"An exact model has no setting '{wrong[0]}'; {first} takes process, images, only, "
+                f"classes and {process}'s {', '.join(options) or 'none'}, as NAME=VALUE."
+            )
+        given = {n: known[n].parse(text) for n, text in values.items() if n in named}
+        parameters = {n: options[n].parse(text) for n, text in values.items() if n in options}
+        return cls(kind, dataset or "mnist", process, parameters, **given)
+
+    def config(self) -> ExperimentConfig:
+        """The settings of a training on the same images: what a run's config tells."""
+        return ExperimentConfig(
+            preset=self.kind, dataset=self.dataset, process=self.process,
+            process_parameters=self.process_parameters, classes=self.classes, prediction="x0",
+            limit_images=self.images,
+        )  # fmt: skip
 
 
 # Ten passes over MNIST are ten minutes on two cores that multiply bfloat16. The cosine betas and v

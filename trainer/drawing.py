@@ -20,7 +20,8 @@ from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
 from trainer.requests import Drawing, Inpainting, OfModel, Sampling
-from trainer.runs.folder import SHIPPED, Run, find
+from trainer.runs.exact import run_named
+from trainer.runs.folder import SHIPPED, Run
 from trainer.samplers import Frame, Known, Noise, sample
 from trainer.samplers.noise import mixed
 
@@ -98,7 +99,7 @@ def open_model(
 
     Raises Problem where there is no such run or checkpoint.
     """
-    run, device = Run.open(find(ask.model, places)), device or best_device()
+    run, device = run_named(ask.model, places), device or best_device()
     path = Path(ask.checkpoint) if ask.checkpoint else None
     if path is not None and not path.is_file():
         path = run.folder / "checkpoints" / ask.checkpoint

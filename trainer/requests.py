@@ -30,10 +30,14 @@ def classes_of_version_1(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OfModel(Ask):
-    """Something asked of one checkpoint of one run: `model` is its name, or its folder's path."""
+    """Something asked of one checkpoint of one run: `model` is its name, or its folder's path.
+
+    Or an exact model's id (trainer.config.ExactConfig), which has no checkpoints.
+    """
 
     # fmt: off
-    model: str = setting("modern", "Model", "The trained model that is asked")
+    model: str = setting("modern", "Model", "The trained model that is asked, or an exact one, "
+                         "such as training-set:mnist or 'gaussian:mnist process=vp images=1000'")
     checkpoint: str = setting(
         "", "Checkpoint", "A file of the run's checkpoints (the newest unless given): earlier "
         "ones draw worse digits",

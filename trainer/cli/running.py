@@ -15,7 +15,8 @@ from trainer.devices import best_device
 from trainer.drawing import Opened, draw, open_model
 from trainer.problems import Problem, file_problems, write_file
 from trainer.requests import Drawing, OfModel
-from trainer.runs.folder import SHIPPED, Run, find
+from trainer.runs.exact import run_named
+from trainer.runs.folder import SHIPPED, Run
 from trainer.training.distributed import team, united
 
 PLACES = (Path(), SHIPPED)  # where --run is looked up: a path from here, then what ships
@@ -46,7 +47,7 @@ def choose_device(name: str | None) -> str:
 
 def run_of(arguments: Namespace) -> Run:
     """The run that --run names."""
-    return Run.open(find(arguments.model, PLACES))
+    return run_named(arguments.model, PLACES)
 
 
 def opened_by(arguments: Namespace, ask: OfModel) -> Opened:

@@ -201,7 +201,7 @@ def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:
     looked = ", ".join(str(folder) for folder in dict.fromkeys(candidates))
     raise Problem(
         f"There is no model '{model}': none of {looked} holds a config.json. "
-        "Name a model, or give a run's folder."
+        "Name a model, give a run's folder, or an exact model such as training-set:mnist."
     )
 
 

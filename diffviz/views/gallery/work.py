@@ -67,9 +67,9 @@ def gallery(
 ) -> Iterator[Growing | Labelled | Unlabelled | Drawn]:
     """Draw what is asked; images of a model of MNIST are classified as they are finished."""
     from trainer.metrics import classify
-    from trainer.runs.folder import Run, find
+    from trainer.runs.exact import run_named
 
-    digits = Run.open(find(ask.model, places)).config.dataset == "mnist"
+    digits = run_named(ask.model, places).config.dataset == "mnist"
     known = 0
     for event in grow(ask, places):
         if digits and isinstance(event, Growing) and event.finished > known:
@@ -98,9 +98,9 @@ def nearest_images(
 ) -> Iterator[Nearest]:
     """For each of the `chosen` images, by its index, uint8 (H, W[, 3]): its Nearest."""
     from trainer.metrics import nearest
-    from trainer.runs.folder import Run, find
+    from trainer.runs.exact import run_named
 
-    data, usual = _training(Run.open(find(ask.model, places)).config.dataset)
+    data, usual = _training(run_named(ask.model, places).config.dataset)
     for index, image in chosen.items():
         planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         if planes.shape != data.shape:
