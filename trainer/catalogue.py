@@ -214,6 +214,19 @@ PREDICTIONS = (
     Choice("score", "the score"),
 )
 
+CONDITIONINGS = (
+    Choice("time", "t"),
+    Choice(
+        "log-snr", "log-SNR", "The noise itself, alike under every process (Kingma et al. 2021)"
+    ),
+)
+
+OPTIMISERS = (
+    Choice("adamw", "AdamW", "Loshchilov and Hutter 2019"),
+    Choice("muon", "Muon", "Orthogonal updates for the matrices inside, AdamW for the rest: more "
+           "learnt from each image (Jordan et al. 2024)"),
+)  # fmt: skip
+
 WEIGHTINGS = (
     Choice("simple", "simple", "All times alike"),
     Choice("log-normal", "log-normal", "More of the noise at which images take shape"),

@@ -17,6 +17,9 @@ from trainer.processes import Process, spread
 
 Model = Callable[[Tensor, Tensor], Tensor]
 
+# At e^13.3 a level of a byte stands 3 deviations of the noise from the next; at e^-10 nothing is
+# left of the image.
+MOST_LOG_SNR, LEAST_LOG_SNR = 13.3, -10.0
 PREDICTIONS = tuple(choice.id for choice in catalogue.PREDICTIONS)
 
 
@@ -115,13 +118,22 @@ def from_output(kind: str, process: Process, x: Tensor, output: Tensor, t: Tenso
     return Prediction((x - sigma * eps) / alpha, eps)
 
 
+def noise_level(log_snr: Tensor) -> Tensor:
+    """Where log-SNR lies between MOST_LOG_SNR, 0, and LEAST_LOG_SNR, 1; (B,) in [0, 1].
+
+    What a network is told instead of t: it then knows the noise whatever the process.
+    """
+    return ((MOST_LOG_SNR - log_snr) / (MOST_LOG_SNR - LEAST_LOG_SNR)).clamp(0, 1)
+
+
 class Denoiser(nn.Module):
     """A network read through a process: model(x, t) -> eps, and `predict` for x0 and eps at once.
 
     The network sees x / sqrt(alpha² + sigma²), so that its input keeps unit scale under every
-    process, and t. `labels` (B,), with `guidance` w, ask for classes by classifier-free guidance
-    (Ho and Salimans 2022, arXiv:2207.12598): out = uncond + w (cond - uncond); w = 1 is plain
-    conditioning. `precision` is the type in which convolutions and matrix products run.
+    process, and what `conditioning` names (trainer.catalogue.CONDITIONINGS). `labels` (B,), with
+    `guidance` w, ask for classes by classifier-free guidance (Ho and Salimans 2022,
+    arXiv:2207.12598): out = uncond + w (cond - uncond); w = 1 is plain conditioning. `precision` is
+    the type in which convolutions and matrix products run.
     """
 
     def __init__(
@@ -130,6 +142,7 @@ class Denoiser(nn.Module):
         process: Process,
         prediction: str = "eps",
         precision: torch.dtype = torch.float32,
+        conditioning: str = "time",
     ) -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
@@ -140,6 +153,7 @@ class Denoiser(nn.Module):
         self.process = process
         self.prediction = prediction
         self.precision = precision
+        self.conditioning = conditioning
         self.labels: Tensor | None = None
         self.guidance = 1.0
 
@@ -152,7 +166,9 @@ class Denoiser(nn.Module):
         """This denoiser asking for `labels` (B,), -1 meaning no class, at that guidance scale."""
         if getattr(self.network, "classes", 0) == 0:
             raise Problem("This model was trained without classes: it cannot be asked for one.")
-        other = Denoiser(self.network, self.process, self.prediction, self.precision)
+        other = Denoiser(
+            self.network, self.process, self.prediction, self.precision, self.conditioning
+        )
         other.labels, other.guidance = labels, guidance
         return other.train(self.training)
 
@@ -160,6 +176,8 @@ class Denoiser(nn.Module):
         """The network's bare answer at x (B, …), t (B,), labels (B,) or None; float32, like x."""
         alpha, sigma = self.process.marginal(t)
         scaled = x / spread((alpha**2 + sigma**2).sqrt(), x)
+        if self.conditioning == "log-snr":
+            t = noise_level(2 * (alpha.log() - sigma.log()))
         lower = self.precision != torch.float32
         with torch.autocast(x.device.type, dtype=self.precision if lower else None, enabled=lower):
             answer = self.network(scaled, t) if labels is None else self.network(scaled, t, labels)

@@ -23,13 +23,18 @@ class Started:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser update is done. `epoch` counts from 1; elapsed in seconds since Started."""
+    """One optimiser update is done. `epoch` counts from 1; elapsed in seconds since Started.
+
+    `rate` is the learning rate that it took, `gradient` the gradient's length before clipping.
+    """
 
     step: int
     epoch: int
     loss: float
     images_per_second: float
     elapsed: float
+    rate: float = 0.0
+    gradient: float = 0.0
 
 
 @dataclass(frozen=True)

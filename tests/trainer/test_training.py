@@ -116,7 +116,9 @@ def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(
     weighting, precision
 ):
     """Its last layer starts at zero, so its answer is its bias, about nothing."""
-    one = learner(loss_weighting=weighting, prediction="eps", process="vp", precision=precision)
+    one = learner(
+        loss_weighting=weighting, prediction="eps", process="vp", precision=precision, parts=1
+    )
     torch.nn.init.zeros_(one.network.head.bias)
     images = batch(64)
     loss = one.step(images, None, 0, 10)
@@ -129,24 +131,68 @@ def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_accumulated_parts_add_up_to_the_batch():
+@pytest.mark.parametrize("cut", ["parts", "accumulation"])
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_parts_add_up_to_the_batch(cut, optimiser):
     """With batch norm's statistics frozen (in evaluation mode) the parts are independent.
 
     In float32: sums in another order are compared.
     """
-    whole, parts = (learner(accumulation=n, precision="float32") for n in (1, 3))
+    shapes = {"parts": 1, "accumulation": 1, "precision": "float32", "optimiser": optimiser}
+    whole, parts = (learner(**{**shapes, cut: n}) for n in (1, 3))
     for one in (whole, parts):
         one.network.eval()
         torch.nn.init.normal_(one.network.head.weight, generator=torch.Generator().manual_seed(0))
         one.loss = one.step(batch(8), None, 0, 10)
     torch.testing.assert_close(parts.loss, whole.loss)
+    torch.testing.assert_close(parts.gradient_norm, whole.gradient_norm, rtol=1e-4, atol=0)
     for a, b in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("network", ["lean", "report"])  # the second draws dropout in every part
+def test_the_number_of_threads_changes_no_bit(network, precision):
+    options = {"width": 8, "blocks": 1}
+    found = []
+    before = torch.get_num_threads()
+    for threads, cut in (
+        (1, {"parts": 4}),
+        (2, {"parts": 4}),
+        (4, {"parts": 2, "accumulation": 2}),
+    ):
+        torch.set_num_threads(threads)
+        try:
+            one = learner(
+                network=network, network_parameters=options, precision=precision,
+                **{"accumulation": 1, **cut},
+            )  # fmt: skip
+            for step in range(3):
+                one.step(batch(11), None, step, 10)
+        finally:
+            torch.set_num_threads(before)
+        found.append(one.state())
+    assert found[0].keys() == found[1].keys() == found[2].keys()
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
+        assert torch.equal(value, found[2][name]), name
+
+
+def test_running_statistics_are_the_mean_over_the_parts():
+    """Batch norm's first statistics: a tenth of each part's, and nine of the 0 it begins with."""
+    one = learner(parts=2, precision="float32")
+    norm, seen = one.network.upper_in[0].norm, []
+    for network in one.parts.networks:
+        network.upper_in[0].norm.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    one.step(batch(10), None, 0, 10)
+    means = torch.stack([x.float().mean((0, 2, 3)) for x in seen])
+    assert [len(x) for x in seen] == [5, 5]
+    torch.testing.assert_close(norm.running_mean, 0.1 * means.mean(0), rtol=1e-4, atol=1e-6)
+    assert int(norm.num_batches_tracked) == 1
+
+
 @pytest.mark.parametrize(("dropout", "seen"), [(0.0, {3}), (1.0, {-1}), (0.5, {3, -1})])
 def test_label_dropout_hides_that_share_of_the_labels(monkeypatch, dropout, seen, precision):
-    one, found = learner(classes=10, label_dropout=dropout, precision=precision), []
+    one, found = learner(classes=10, label_dropout=dropout, precision=precision, parts=1), []
     forward = one.network.forward
     monkeypatch.setattr(
         one.network, "forward", lambda x, t, labels: found.append(labels) or forward(x, t, labels)

@@ -31,6 +31,19 @@ def padded(x: Tensor, multiple: int) -> Tensor:
     return functional.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
 
 
+class Dropout(nn.Dropout):
+    """Dropout that draws from `generator`, if it is given one: parts of a batch that are made on
+    several threads then draw alike however many threads there are."""
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p in (0, 1):
+            return super().forward(x)
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept / (1 - self.p)
+
+
 class Conditioning(nn.Module):
     """Time, and class where there are classes, as one vector (B, dim).
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.networks.parts import Attention, Conditioning, padded
+from trainer.networks.parts import Attention, Conditioning, Dropout, padded
 
 
 class ReportBlock(nn.Module):
@@ -15,7 +15,7 @@ class ReportBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.norm1 = nn.BatchNorm2d(channels)
         self.time = nn.Linear(embedding, channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm2 = nn.BatchNorm2d(channels)
         same = channels_in == channels

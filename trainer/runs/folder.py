@@ -1,19 +1,23 @@
 """A run folder is the interface: whoever trains writes it, whoever looks opens it.
 
 config.json                 the ExperimentConfig
-metrics.jsonl               a line a step {"step", "epoch", "loss"}, or an evaluation {"step",
-                            "epoch", "bpd", "loss_by_time" (ten, from t = 0 up to 1)}
+metrics.jsonl               a line a step {"step", "epoch", "loss", "rate", "gradient"}, or an
+                            evaluation {"step", "epoch", "bpd", "loss_by_time" (ten, from t = 0 to
+                            1)}
 state.safetensors           everything that exact resumption needs; replaced whole
 checkpoints/00000469.safetensors   EMA weights after that step
+averages/00000469.safetensors      averages from which EMAs of other lengths follow (runs.averages)
 samples/00000469.png        the preview grid drawn at that step
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
@@ -164,7 +168,8 @@ class Run:
                 f"The weights in {checkpoint} are not finite: that training has diverged. Use an "
                 "earlier checkpoint, or train again with a lower learning rate."
             )
-        model = Denoiser(network, self.process, self.config.prediction, dtype)
+        config = self.config
+        model = Denoiser(network, self.process, config.prediction, dtype, config.conditioning)
         return model.eval().requires_grad_(False)
 
     def image_shape(self) -> tuple[int, int, int]:
@@ -188,8 +193,28 @@ class Run:
         for path in chosen:
             weights, facts = load_tensors(path)
             copy.save_weights(facts["step"], in_type(weights, torch.float16), facts)
-        copy.log(self.metrics())
+        copy.log(_thinned(self.metrics()))
         return copy
+
+
+def _thinned(lines: list[dict[str, Any]], most: int = 5000) -> list[dict[str, Any]]:
+    """About `most` of the steps' lines, evenly spread and each the mean of those it stands for."""
+    steps = [line for line in lines if "loss" in line]
+    every = math.ceil(len(steps) / most)
+    if every <= 1:
+        return lines
+    kept = [
+        chosen[-1]
+        | {
+            name: float(f"{np.mean([c[name] for c in chosen]):.5g}")
+            for name in ("loss", "gradient")
+            if name in chosen[-1]
+        }
+        for chosen in (steps[k : k + every] for k in range(0, len(steps), every))
+    ]
+    return sorted(
+        [*kept, *(line for line in lines if "loss" not in line)], key=lambda line: line["step"]
+    )
 
 
 def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:

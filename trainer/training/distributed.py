@@ -2,24 +2,22 @@
 
     torchrun --nproc-per-node 2 -m trainer train …
 
-Every process holds the whole network and takes its share of each batch; DistributedDataParallel
-averages the gradients. Batch norm takes its statistics over the whole batch too, so that the number
-of processes changes nothing but the rounding. gloo on CPUs, nccl on CUDA.
+Every process holds the whole network and makes its share of each batch's parts; their gradients are
+gathered and summed in one order (trainer.training.parts), so that on CPUs the number of processes
+changes nothing. gloo on CPUs, nccl on CUDA.
 """
 
+import math
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from trainer.config import ExperimentConfig
 from trainer.runs import Run
@@ -36,15 +34,27 @@ class Team:
     def leads(self) -> bool:
         return self.rank == 0
 
-    def share(self, rows: Tensor) -> Tensor:
-        """This rank's part of rows (N, …): the parts differ in length by one at most."""
-        return rows.tensor_split(self.size)[self.rank]
-
     def total(self, value: Tensor) -> Tensor:
         """The sum over ranks of `value`, which has one shape on all of them."""
         if self.size > 1:
             dist.all_reduce(value)
         return value
+
+    def gathered(self, rows: list[list[Tensor]]) -> list[list[Tensor]]:
+        """All ranks' rows of tensors, in turn: each rank's first, then each rank's second…"""
+        if self.size == 1:
+            return rows
+        shapes = [tensor.shape for tensor in rows[0]]
+        flat = torch.stack([torch.cat([tensor.float().flatten() for tensor in r]) for r in rows])
+        whole = [torch.empty_like(flat) for _ in range(self.size)]
+        dist.all_gather(whole, flat)
+        return [
+            [
+                part.view(shape)
+                for part, shape in zip(row.split([s.numel() for s in shapes]), shapes, strict=True)
+            ]
+            for row in torch.stack(whole, dim=1).flatten(0, 1)
+        ]
 
     def wait(self) -> None:
         """Return when every rank has come here."""
@@ -81,65 +91,13 @@ def joined() -> Iterator[Team]:
 
 
 def create_together(folder: str | Path, config: ExperimentConfig) -> Run:
-    """A new run, made by the leader and then opened by the others."""
+    """A new run, made by the leader and then opened by the others, in parts that they can share."""
     ours = team()
+    config = config.with_changes(parts=math.lcm(config.parts, ours.size))
     if ours.leads:
         run = Run.create(folder, config)
     ours.wait()
     return run if ours.leads else Run.open(folder)
-
-
-class Summed(torch.autograd.Function):
-    """The sum over ranks, whose gradient is the sum over ranks of the gradients."""
-
-    @staticmethod
-    def forward(_: Any, value: Tensor) -> Tensor:
-        return team().total(value.clone())
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        return team().total(gradient.clone())
-
-
-class WholeBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the batches of all ranks together, differentiable; on any device.
-
-    (torch's SyncBatchNorm does this on CUDA only.)
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        channels = x.shape[1]
-        wide = x.float()
-        sums = wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))
-        count = torch.full((1,), float(x.numel() // channels), device=x.device)
-        total: Tensor = Summed.apply(torch.cat([*sums, count]))  # type: ignore[no-untyped-call]
-        first, second, count = total.split([channels, channels, 1])
-        mean = first / count
-        var = (second / count - mean.square()).clamp_min(0)
-        with torch.no_grad():
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            self.running_mean.lerp_(mean, self.momentum or 0.1)
-            self.running_var.lerp_(var * count / (count - 1), self.momentum or 0.1)
-            self.num_batches_tracked += 1
-        gain = self.weight * (var + self.eps).rsqrt()
-        offset = self.bias - mean * gain
-        return torch.addcmul(offset.view(-1, 1, 1), wide, gain.view(-1, 1, 1)).to(x.dtype)
-
-
-def shared(network: nn.Module) -> nn.Module:
-    """`network` for training in this team: itself when alone, wrapped when not."""
-    if team().size == 1:
-        return network
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = WholeBatchNorm  # the same parameters and names, another forward
-    with warnings.catch_warnings():  # newer versions of torch prefer another name for the argument
-        warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def united(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

@@ -4,13 +4,10 @@ Every random draw is a function of (seed, step), so nothing about randomness nee
 run makes the very draws that an uninterrupted one would have made.
 """
 
-import contextlib
-import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from trainer.config import ExperimentConfig
 from trainer.denoiser import Denoiser, target
@@ -19,17 +16,13 @@ from trainer.images import to_signed
 from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.processes import Process, spread
+from trainer.runs.averages import WIDTHS, exponent
 from trainer.runs.checkpoints import load_weights
-from trainer.training.distributed import shared, team
 from trainer.training.loss import Objective
+from trainer.training.optimiser import Muon, course, optimisers
+from trainer.training.parts import Parts, pieces
 
-
-def learning_rate(config: ExperimentConfig, step: int, steps: int) -> float:
-    """Linear warm-up, a plateau, then a cosine fall over the last `decay_fraction` of the steps."""
-    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup_steps))
-    decay = config.decay_fraction * steps
-    left = steps - step
-    return rate if left >= decay else rate * 0.5 * (1 - math.cos(math.pi * left / decay))
+STATES = ("optimizer", "muon")  # what the optimisers' tensors are named after
 
 
 class Learner:
@@ -46,83 +39,99 @@ class Learner:
         ema = make_network(config, channels, device)
         ema.load_state_dict(self.network.state_dict())
         self.network.train()
-        self.model = Denoiser(shared(self.network), process, config.prediction, precision)
-        self.ema = Denoiser(ema, process, config.prediction, precision).eval()
+        self.ema = self._denoiser(ema, precision).eval()
         self.ema.requires_grad_(False)
         self.objective = Objective(
-            process, config.prediction, config.loss_weighting, config.min_snr_gamma
+            process,
+            config.prediction,
+            config.loss_weighting,
+            config.min_snr_gamma,
+            (config.noise_mean, config.noise_std),
         )
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=not device.startswith("mps"),
-        )
+        self.parts = Parts(self.network, pieces(config, device), device)
+        self.models = [self._denoiser(network, precision) for network in self.parts.networks]
+        fused = not device.startswith("mps")
+        self.optimisers = optimisers(config, self.network, precision, fused)
+        self._rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
         mine, theirs = ema.state_dict(), self.network.state_dict()
         floats = [name for name, value in mine.items() if value.is_floating_point()]
         self._mine, self._theirs = [mine[n] for n in floats], [theirs[n] for n in floats]
+        self.gammas = [exponent(width) for width in WIDTHS]
+        self._powers = [[value.clone() for value in self._mine] for _ in WIDTHS]
+        self._names = floats
+        self.gradient_norm = torch.zeros(())
+
+    def _denoiser(self, network: nn.Module, precision: torch.dtype) -> Denoiser:
+        config = self.config
+        return Denoiser(network, self.process, config.prediction, precision, config.conditioning)
 
     def step(self, images: Tensor, labels: Tensor | None, step: int, steps: int) -> Tensor:
         """One update on a batch, all ranks' together: uint8 images (B, C, H, W), labels (B,).
 
-        Gives the loss, a scalar still on the device. Every rank makes all the batch's draws and
-        takes its share of each of the `accumulation` parts.
+        Gives the loss, a scalar still on the device; `gradient_norm` is that before clipping. Every
+        rank makes all the batch's draws. Part k takes every so-manieth image from the k-th on.
         """
-        config = self.config
+        config, count = self.config, self.parts.count
         seed = config.seed * 1_000_003 + step
-        torch.manual_seed(seed)  # what dropout draws from
+        torch.manual_seed(seed)  # what a network draws by itself
         generator = torch.Generator(self.device).manual_seed(seed)
         t = self.objective.times(len(images), generator)
         eps = torch.randn(images.shape, generator=generator, device=self.device)
         if labels is not None:
             dropped = torch.rand(len(labels), generator=generator, device=self.device)
             labels = labels.masked_fill(dropped < config.label_dropout, -1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, step, steps)
-        self.optimizer.zero_grad(set_to_none=True)
-        ours = team()
-        loss = torch.zeros((), device=self.device)
-        parts = torch.arange(len(images), device=self.device).tensor_split(config.accumulation)
-        for part in parts:
-            rows = ours.share(part)
-            x0 = to_signed(images[rows])
-            classes = None if labels is None else labels[rows]
-            with self._together(part is parts[-1]):
-                sum_of_losses = self._losses(x0, t[rows], eps[rows], classes).sum() / len(images)
-                # DistributedDataParallel averages over ranks where a sum is wanted.
-                (sum_of_losses * ours.size).backward()
-            loss += sum_of_losses.detach()
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
-        self.optimizer.step()
-        self._follow(step)
-        return ours.total(loss)
 
-    def _losses(self, x0: Tensor, t: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
+        def losses(network: nn.Module, part: int) -> Tensor:
+            rows = slice(part, None, count)
+            classes = None if labels is None else labels[rows]
+            model = self.models[self.parts.networks.index(network)]
+            each = self._losses(model, to_signed(images[rows]), t[rows], eps[rows], classes)
+            return each.sum() / len(images)
+
+        loss = self.parts.gradients(losses, seed)
+        factor = course(config, step, steps)
+        for optimiser, rate in zip(self.optimisers, self._rates, strict=True):
+            optimiser.param_groups[0]["lr"] = rate * factor
+        self.parts.each([self._clip])
+        self.parts.each(
+            [
+                job
+                for o in reversed(self.optimisers)
+                for job in (o.jobs() if isinstance(o, Muon) else [o.step])
+            ]
+        )
+        self.parts.each([lambda: self._follow(step)])
+        return loss
+
+    def _clip(self) -> None:
+        clip = self.config.gradient_clip
+        self.gradient_norm = nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+
+    def _losses(
+        self, model: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, labels: Tensor | None
+    ) -> Tensor:
         """Each image's weighted loss, a mean over its pixels; (B,)."""
-        answer = self.model.output(self.process.diffuse(x0, t, eps), t, labels)
+        answer = model.output(self.process.diffuse(x0, t, eps), t, labels)
         wanted = target(self.config.prediction, self.process, x0, eps, t)
         weight = spread(self.objective.weight(t), x0)
         return (weight * (answer - wanted).square()).flatten(1).mean(1)
-
-    def _together(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients are exchanged in the last part only."""
-        network = self.model.network
-        if isinstance(network, DistributedDataParallel) and not last:
-            return network.no_sync()
-        return contextlib.nullcontext()
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
         """Move the EMA weights; early on they average over fewer steps, so they start quickly."""
         rate = min(self.config.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - rate)
+        for gamma, power in zip(self.gammas, self._powers, strict=True):
+            torch._foreach_lerp_(power, self._theirs, 1 - (1 - 1 / (step + 1)) ** (gamma + 1))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that resuming needs, as named tensors."""
         tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
         tensors |= {f"ema.{n}": v for n, v in self.ema.network.state_dict().items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+        tensors |= {f"averages.{name}": value for name, value in self.averages().items()}
+        for name, optimiser in zip(STATES, self.optimisers, strict=False):
+            for index, values in optimiser.state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
@@ -133,15 +142,32 @@ class Learner:
 
         load_weights(self.network, part("network."), path)
         load_weights(self.ema.network, part("ema."), path)
-        parameters = self.optimizer.param_groups[0]["params"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            index, key = name.split(".")
-            # In the parameter's own memory layout: the fused kernel walks both side by side.
-            layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
-            moments.setdefault(int(index), {})[key] = layout.copy_(value)
-        whole = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**whole, "state": moments})
+        kept = part("averages.")
+        for name, value in self.averages().items():
+            if name in kept:  # not in states of before version 2
+                value.copy_(kept[name])
+        for name, optimiser in zip(STATES, self.optimisers, strict=False):
+            parameters = optimiser.param_groups[0]["params"]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for at, value in part(f"{name}.").items():
+                index, key = at.split(".")
+                # In the parameter's own memory layout: the fused kernel walks both side by side.
+                layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
+                moments.setdefault(int(index), {})[key] = layout.copy_(value)
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+
+    def averages(self) -> dict[str, Tensor]:
+        """The power functions' averages of the weights (trainer.runs.averages)."""
+        return {
+            f"{k}.{name}": value
+            for k, power in enumerate(self._powers)
+            for name, value in zip(self._names, power, strict=True)
+        }
+
+    def begin_as(self, weights: dict[str, Tensor], path: Path) -> None:
+        """Begin with the weights of another training, those of the file `path`."""
+        for network in (self.network, self.ema.network):
+            load_weights(network, weights, path)
 
     def weights(self) -> dict[str, Tensor]:
         return self.ema.network.state_dict()

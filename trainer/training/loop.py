@@ -23,13 +23,16 @@ from trainer.problems import Problem, write_file
 from trainer.processes import make_process
 from trainer.requests import Drawing
 from trainer.runs import Run
-from trainer.runs.checkpoints import load_tensors, save_tensors
-from trainer.runs.folder import training_images
+from trainer.runs.averages import averages_of
+from trainer.runs.checkpoints import in_type, load_tensors, save_tensors
+from trainer.runs.folder import find, training_images
 from trainer.samplers import Noise, sample
 from trainer.samplers.noise import mixed
 from trainer.training.distributed import team
 from trainer.training.learner import Learner, refuse_labels
 from trainer.training.loss import bucket_times
+from trainer.training.optimiser import course
+from trainer.training.parts import pieces
 
 FLUSH_SECONDS = 0.05
 SAVE_SECONDS = 120.0
@@ -54,7 +57,9 @@ def _preview(learner: Learner, shape: tuple[int, int, int]) -> np.ndarray:
     sampler, steps, places = config.preview_sampler, config.preview_steps, config.preview_images
     ask = Drawing(sampler=sampler, steps=steps, precision=config.precision)
     precision = precision_of(precision_for(ask), device)
-    model = Denoiser(learner.ema.network, process, config.prediction, precision).eval()
+    model = Denoiser(
+        learner.ema.network, process, config.prediction, precision, config.conditioning
+    ).eval()
     if config.classes:
         model = model.conditioned(torch.arange(places, device=device) % config.classes)
     noise = Noise(seeds(config.seed, range(places)), shape, process, device)
@@ -98,16 +103,16 @@ def train(
     team().wait()
 
 
-def refuse(config: ExperimentConfig, data: ImageSet) -> None:
+def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> None:
     """Raise a Problem where this training could never begin: before its folder is made."""
-    count, least = len(data.train), config.accumulation * team().size
+    count, least = len(data.train), pieces(config, device)
     count = count if config.limit_images is None else min(count, config.limit_images)
     if count < 2:
         raise Problem("Training needs at least 2 images.")
     if min(count, config.batch_size) < least:
         raise Problem(
             f"A batch of {min(count, config.batch_size)} images cannot be split into {least} "
-            "parts: take a larger batch, less accumulation or fewer processes."
+            "parts: take a larger batch, fewer parts, less accumulation or fewer processes."
         )
     if config.classes:
         refuse_labels(config.classes, int(data.train_labels[:count].max()))
@@ -122,9 +127,9 @@ class Lessons:
     """The training images on the device, and which of them each step takes."""
 
     def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
-        refuse(config, data)
+        refuse(config, data, device)
         self.images = training_images(data, config).to(device)
-        count, least = len(self.images), config.accumulation * team().size
+        count, least = len(self.images), pieces(config, device)
         self.labels: Tensor | None = None
         if config.classes:
             self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
@@ -153,6 +158,9 @@ def _begin(
     lessons = Lessons(config, data, device)
     learner = Learner(config, run.process, data.shape[0], device)
     if not run.state_path.exists():
+        if config.initial:
+            path = Run.open(find(config.initial)).newest()
+            learner.begin_as(in_type(load_tensors(path)[0], torch.float32), path)
         return lessons, learner, 0, 0.0
     tensors, facts = load_tensors(run.state_path)
     learner.restore(tensors, run.state_path)
@@ -176,7 +184,8 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
     if data.left_out:
         yield Warned(data.left_out)
 
-    pending: list[tuple[int, int, Tensor, int]] = []
+    pending: list[tuple[int, int, Tensor, Tensor, int]] = []
+
     flushed_at = saved_at = begun
     step, saved_step, healthy = done, done, True
 
@@ -185,18 +194,33 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
         nonlocal flushed_at, healthy, spent
         if not pending:
             return []
-        losses = torch.stack([loss for _, _, loss, _ in pending]).tolist()
+        losses = torch.stack([loss for _, _, loss, _, _ in pending]).tolist()
+        norms = torch.stack([norm for _, _, _, norm, _ in pending]).tolist()
         now = time.perf_counter()
         speed = sum(count for *_, count in pending) / max(now - flushed_at, 1e-9)
         spent += now - flushed_at
         flushed_at = now
         events = [
-            Step(at, epoch, loss, speed, now - begun)
-            for (at, epoch, _, _), loss in zip(pending, losses, strict=True)
+            Step(
+                at,
+                epoch,
+                loss,
+                speed,
+                now - begun,
+                config.learning_rate * course(config, at - 1, steps),
+                norm,
+            )
+            for (at, epoch, *_), loss, norm in zip(pending, losses, norms, strict=True)
         ]
         pending.clear()
         good = [e for e in events if math.isfinite(e.loss)]
-        run.log([{"step": e.step, "epoch": e.epoch, "loss": e.loss} for e in good])
+        run.log(
+            [
+                {"step": e.step, "epoch": e.epoch, "loss": e.loss}
+                | {"rate": float(f"{e.rate:.4g}"), "gradient": float(f"{e.gradient:.4g}")}
+                for e in good
+            ]
+        )
         if len(good) < len(events):
             healthy = False
             bad = next(e for e in events if not math.isfinite(e.loss))
@@ -219,7 +243,10 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
         facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
         facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
         facts |= {"seconds": spent, "machine": machine(device)}
-        return Saved(step, run.save_weights(step, learner.weights(), facts))
+        path = run.save_weights(step, learner.weights(), facts)
+        averages_of(path).parent.mkdir(exist_ok=True)
+        save_tensors(averages_of(path), learner.averages(), facts)
+        return Saved(step, path)
 
     evaluation_gap = max(1, round(config.evaluate_every * per_epoch))
     try:
@@ -228,7 +255,7 @@ def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> It
             images, labels = lessons.at(step)
             loss = learner.step(images, labels, step, steps)
             step += 1
-            pending.append((step, epoch + 1, loss, len(images)))
+            pending.append((step, epoch + 1, loss, learner.gradient_norm, len(images)))
             evaluating = step % evaluation_gap == 0 or step == steps
             keeping = step == steps or (
                 step % per_epoch == 0 and (epoch + 1) % config.keep_every == 0

@@ -21,16 +21,21 @@ from trainer.processes import Process
 BUCKETS = 10
 TABLE = 4097
 LEAST_LOG_SNR = -12.0
-# Nearer to noise and less spread than Karras et al.'s -1.2 and 1.2 for photographs: digits are few
-# strokes, whose shape is decided under much noise.
-NOISE_MEAN, NOISE_STD = 0.3, 1.0
 
 
 class Objective:
-    """Times to train at, and the weight of the squared error there."""
+    """Times to train at, and the weight of the squared error there.
+
+    `noise` is the mean and the deviation of ln(sigma / alpha) where it is log-normal.
+    """
 
     def __init__(
-        self, process: Process, prediction: str, weighting: str = "simple", gamma: float = 5.0
+        self,
+        process: Process,
+        prediction: str,
+        weighting: str = "simple",
+        gamma: float = 5.0,
+        noise: tuple[float, float] = (0.3, 1.0),
     ) -> None:
         self.process, self.prediction = process, prediction
         self.weighting, self.gamma = weighting, gamma
@@ -42,7 +47,7 @@ class Objective:
             log_snr = torch.linspace(most, least, TABLE)
             if weighting == "log-normal":
                 normal = torch.special.ndtri(torch.linspace(0, 1, TABLE).double())
-                level = (NOISE_MEAN + NOISE_STD * normal).float()
+                level = (noise[0] + noise[1] * normal).float()
                 log_snr = (-2 * level).clamp(least, most)
             self.table = process.time_at(log_snr)
 
