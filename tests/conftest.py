@@ -79,7 +79,7 @@ def small_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("modern", "modern-sde"):
         torch.manual_seed(0)
-        run = Run.create(folder / name, PRESETS[name].with_changes(**SMALL))
+        run = Run.create(folder / name, PRESETS[name].with_changes(**SMALL, classes=0))
         weights = make_network(run.config, 1).state_dict()
         run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 28, 28]})
     return folder
@@ -92,7 +92,7 @@ def small_app(monkeypatch, small_models):
     from trainer.config import PRESETS
 
     small = PRESETS["modern"].with_changes(
-        **SMALL, limit_images=256, bound_images=4, preview_steps=2
+        **SMALL, classes=0, limit_images=256, bound_images=4, preview_steps=2
     )
     monkeypatch.setattr(session, "SHIPPED", small_models)
     monkeypatch.setitem(PRESETS, "modern", small)

@@ -20,6 +20,8 @@ from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
 from trainer.requests import Drawing, Inpainting, OfModel, Sampling
+from trainer.runs.averages import averaged
+from trainer.runs.checkpoints import load_weights
 from trainer.runs.exact import run_named
 from trainer.runs.folder import SHIPPED, Run
 from trainer.samplers import Frame, Known, Noise, sample
@@ -97,7 +99,7 @@ def open_model(
 ) -> Opened:
     """The run and the weights that an ask names; a name is looked up in `places`.
 
-    Raises Problem where there is no such run or checkpoint.
+    Raises Problem where there is no such run or checkpoint, or no averages for the EMA asked for.
     """
     run, device = run_named(ask.model, places), device or best_device()
     path = Path(ask.checkpoint) if ask.checkpoint else None
@@ -105,7 +107,11 @@ def open_model(
         path = run.folder / "checkpoints" / ask.checkpoint
         if not path.is_file():
             raise Problem(f"{run.folder.name} keeps no checkpoint {path.stem}. Choose another one.")
-    return Opened(run, run.model(path, device, precision_for(ask)), device)
+    model = run.model(path, device, precision_for(ask))
+    if ask.ema is not None:
+        path = path or run.newest()
+        load_weights(model.network, averaged(run, path, ask.ema), path)
+    return Opened(run, model, device)
 
 
 def image_of(asked: str, opened: Opened) -> np.ndarray:

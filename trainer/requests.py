@@ -42,6 +42,11 @@ class OfModel(Ask):
         "", "Checkpoint", "A file of the run's checkpoints (the newest unless given): earlier "
         "ones draw worse digits",
     )
+    ema: float | None = setting(
+        None, "EMA length", "Over which part of the training, up to that checkpoint, its weights "
+        "are averaged (sigma_rel, Karras et al. 2024): long is smooth, short is recent; as trained "
+        "unless given", least=0.02, most=0.25, more=True,
+    )
     # fmt: on
 
     def check(self) -> None:

@@ -358,3 +358,32 @@ def test_no_noise_of_an_evaluation_comes_twice(monkeypatch):
     assert len(noise) > 4 * (16 + 10) + 3 * 4
     alike = (noise @ noise.T / 784).fill_diagonal_(0)
     assert float(alike.abs().max()) < 0.25  # chance gives 1 / 28
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_a_training_begins_as_another_model_draws(tmp_path, classes, precision):
+    """Also one without classes as one that knows them, asked for none."""
+    config = SMALL.with_changes(classes=10, limit_images=32, epochs=1, precision=precision)
+    first = Run.create(tmp_path / "first", config)
+    list(train(config, first, "cpu"))
+    x, t = torch.randn(2, 1, 28, 28), torch.tensor([0.3, 0.9])
+    expected = first.model()(x, t)
+    config = config.with_changes(classes=classes, initial=str(first.folder), learning_rate=1e-12,
+                                 muon_rate=1e-12, ema=1.0)  # fmt: skip
+    second = Run.create(tmp_path / "second", config)
+    list(train(config, second, "cpu"))
+    torch.testing.assert_close(second.model()(x, t), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_average_of_another_length_draws_otherwise(tmp_path, precision):
+    config = SMALL.with_changes(limit_images=64, precision=precision)
+    run = Run.create(tmp_path / "run", config)
+    list(train(config, run, "cpu"))
+    ask = Drawing(str(run.folder), steps=2, count=1, precision=precision)
+    long, short, trained = (
+        drawn_images(ask.with_changes(ema=length)) for length in (0.25, 0.02, None)
+    )
+    assert np.abs(long.astype(int) - short).max() > 0
+    assert np.abs(short.astype(int) - trained).max() > 0
+    with pytest.raises(Problem, match="EMA length"):
+        ask.with_changes(ema=0.5)

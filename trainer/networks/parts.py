@@ -57,6 +57,18 @@ class Conditioning(nn.Module):
         self.layers = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.labels = nn.Embedding(classes + 1, dim) if classes else None
 
+    @staticmethod
+    def without_classes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A network's weights, as it answers where no class is asked for, for one that knows none.
+
+        The vector of "no class" goes into the bias of the layer before it.
+        """
+        found = dict(weights)
+        for name in [n for n in weights if n.endswith("conditioning.labels.weight")]:
+            bias = name.replace("labels.weight", "layers.2.bias")
+            found[bias] = weights[bias] + found.pop(name)[0]
+        return found
+
     def forward(self, t: Tensor, labels: Tensor | None) -> Tensor:
         vector: Tensor = self.layers(time_embedding(t, self.dim))
         if self.labels is not None:

@@ -63,7 +63,10 @@ def averaged(run: Run, checkpoint: Path, width: float) -> dict[str, Tensor]:
         )
     steps = [int(path.stem) for path in kept for _ in WIDTHS]
     shares = mixture(steps, [exponent(w) for w in WIDTHS] * len(kept), steps[-1], exponent(width))
-    found: dict[str, Tensor] = {}
+    found, _ = load_tensors(checkpoint)
+    found = {
+        name: w if not w.is_floating_point() else torch.zeros(w.shape) for name, w in found.items()
+    }
     for place, path in enumerate(kept):
         tensors, _ = load_tensors(averages_of(path))
         for k, _ in enumerate(WIDTHS):
@@ -71,5 +74,5 @@ def averaged(run: Run, checkpoint: Path, width: float) -> dict[str, Tensor]:
             for name, value in tensors.items():
                 which, _, bare = name.partition(".")
                 if which == str(k):
-                    found[bare] = found.get(bare, torch.zeros(())) + share * value.float()
+                    found[bare] += share * value
     return found
