@@ -184,6 +184,16 @@ NETWORKS = Catalogue(
                                  "also sees, for likelihood", least=0, most=8)),
     ),
     Entry(
+        "fine", "Lean U-Net, fine head", "Lean, and a head that sees each pixel: for likelihood",
+        "trainer.networks.fine:FineUNet",
+        (_WIDTH, _BLOCKS, option("octaves", 5, "Octaves", "Sines and cosines of the pixels that "
+                                 "the lean part sees too", least=0, most=8),
+         option("fine", 64, "Fine width", "Channels of the head at full resolution", least=1,
+                most=4096),
+         option("reach", 3, "Reach", "Pixels a side that its kernels see: 1, 3 or more, odd",
+                least=1, most=15)),
+    ),
+    Entry(
         "report", "The report's U-Net", "Three levels, attention at every one",
         "trainer.networks.report:ReportUNet",
         (option("width", 32, "Width", "Channels at the upper level", least=1, most=4096), _BLOCKS,

@@ -294,7 +294,9 @@ PRESETS: dict[str, ExperimentConfig] = {
         MODERN_SDE.with_changes(
             preset="modern-likelihood",
             loss_weighting="likelihood",
-            network_parameters={"octaves": 5},
+            network="fine",
+            epochs=60,
+            evaluate_every=1.0,
         ),
         REPORT_DDPM,
         # Nothing but the schedule, whose last step now keeps no signal (Lin et al. 2023), and v

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from trainer import catalogue
 from trainer.problems import Problem
 from trainer.processes import Process, spread
+from trainer.processes.base import LEAST_LOG_SNR, MOST_LOG_SNR
 
 Model = Callable[[Tensor, Tensor], Tensor]
 
-# At e^13.3 a level of a byte stands 3 deviations of the noise from the next; at e^-10 nothing is
-# left of the image.
-MOST_LOG_SNR, LEAST_LOG_SNR = 13.3, -10.0
 PREDICTIONS = tuple(choice.id for choice in catalogue.PREDICTIONS)
 
 

@@ -183,8 +183,8 @@ def variational_bound(
 
     For DDPM: L_T + sum L_{t-1} + L_0 (Ho et al. 2020, equation 5; posterior variance), the sum
     estimated from `evaluations` timesteps spread evenly over 2…T with a random offset per image;
-    with evaluations >= T - 1 every timestep is taken. For an SDE: the continuous-time bound
-    (Kingma et al. 2021, equation 17), times spread evenly in log-SNR from t = 1e-4 (0 for VE) to 1.
+    with evaluations >= T - 1 every timestep is taken. For an SDE: the continuous-time bound (Kingma
+    et al. 2021, equation 17), times spread evenly in log-SNR between the process's likelihood_ends.
     """
     return bound_bits(model, process, images, generator, evaluations).value
 
@@ -208,9 +208,7 @@ def _bound(
         first = torch.full((1,), process.earliest, device=x0.device)
     else:
         first = torch.full((1,), process.likelihood_time, device=x0.device)
-        most = process.log_snr(first)
-        # Where alpha(1) = 0 the log-SNR has no lower end; below -12 nothing is left to count.
-        least = process.log_snr(torch.ones_like(first)).clamp_min(-12.0)
+        most, least = process.likelihood_ends
         for k in range(evaluations):
             t = process.time_at(most + (least - most) * (k + offset) / evaluations)
             eps = _noise(x0, generator)

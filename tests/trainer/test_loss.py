@@ -44,14 +44,27 @@ def test_likelihood_times_stand_for_the_weight_that_song_et_al_integrate(process
     def h(t):
         return torch.cos(3 * t) + t
 
-    t = torch.linspace(1e-4, 1, 2_000_001, dtype=torch.float64)
+    ends = process.time_at(torch.tensor(process.likelihood_ends, dtype=torch.float64))
+    first, last = ends.clamp_min(1e-9).log().tolist()
+    t = torch.linspace(first, last, 2_000_001, dtype=torch.float64).exp()
     _, g2 = process.coefficients(t)
     integral = torch.trapezoid(g2 / process.marginal(t)[1] ** 2 * h(t), t)
     drawn = Objective(process, "eps", "likelihood").times(20_000, torch.Generator().manual_seed(0))
-    most, least = process.log_snr(t[[0, -1]])
-    assert float((most - least) * h(drawn.double()).mean()) == pytest.approx(
+    most, least = process.likelihood_ends
+    assert (most - least) * float(h(drawn.double()).mean()) == pytest.approx(
         float(integral), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("process", PROCESSES[:4], ids=lambda p: type(p).__name__)
+def test_likelihood_is_trained_between_the_same_log_snrs_on_every_process(process):
+    """13.3 and -10, but for VE, whose own ends are nearer; drawn evenly, one in each part."""
+    t = Objective(process, "v", "likelihood").times(1_000, torch.Generator().manual_seed(0))
+    most, least = process.likelihood_ends
+    if not isinstance(process, VESDE):
+        assert (most, least) == (13.3, -10.0)
+    place = (most - process.log_snr(t.double()).sort(descending=True).values) / (most - least)
+    assert bool(((place * 1_000 - torch.arange(1_000) - 0.5).abs() < 0.6).all())
 
 
 @pytest.mark.parametrize("process", PROCESSES[:4], ids=lambda p: type(p).__name__)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from trainer.networks import NETWORKS
+from trainer.networks.fine import FineUNet
 from trainer.networks.lean import UNet
 from trainer.networks.parts import Attention, padded, time_embedding
 from trainer.networks.report import ReportBlock, ReportUNet, functional
@@ -167,3 +168,24 @@ def test_octaves_tell_neighbouring_bytes_apart():
     plain, magnified = (float((b - a).abs().max()) for a, b in (seen[:2], seen[2:]))
     assert plain == pytest.approx(2 / 255, rel=1e-3)
     assert magnified > 0.9
+
+
+@pytest.mark.parametrize("reach", [1, 3])
+def test_the_fine_head_begins_as_the_lean_network_and_sees_every_pixel_alone(reach):
+    torch.manual_seed(0)
+    fine = FineUNet(width=8, reach=reach).eval()
+    lean = UNet(width=8, octaves=5).eval()
+    x, t = torch.rand(2, 1, 9, 11) - 0.5, torch.tensor([0.1, 0.7])
+    nn.init.normal_(fine.head.weight)
+    lean.load_state_dict({name: fine.state_dict()[name] for name in lean.state_dict()})
+    assert torch.equal(fine(x, t), lean(x, t))
+    nn.init.normal_(fine.head_fine.weight)
+    nn.init.zeros_(fine.told.weight)  # what is left is the head alone, told nothing by the rest
+    nn.init.zeros_(fine.head.weight)
+    nudged = x.clone()
+    nudged[:, :, 4, 5] += 1 / 255
+    moved = (fine(nudged, t) - fine(x, t)).abs()[0, 0] > 0
+    near = torch.zeros(9, 11, dtype=torch.bool)
+    near[4 - (reach - 1) : 5 + (reach - 1), 5 - (reach - 1) : 6 + (reach - 1)] = True
+    assert bool(moved[4, 5])
+    assert not bool(moved[~near].any())

@@ -9,6 +9,16 @@ from torch.nn import functional
 from trainer.networks.parts import Attention, Conditioning, padded
 
 
+def waves(x: Tensor, octaves: int) -> Tensor:
+    """x (B, C, …) and its sines and cosines, (B, C (1 + 2 octaves), …).
+
+    Of 2^k pi x, k = 7 and as many below (Kingma et al. 2021, arXiv:2107.00630, section 5.4).
+    """
+    angles = [math.pi * 2 ** (8 - k) * x for k in range(1, octaves + 1)]
+    seen = [x, *(wave for angle in angles for wave in (angle.sin(), angle.cos()))]
+    return torch.cat(seen, dim=1)
+
+
 class Block(nn.Module):
     """Residual block of the lean U-Net: 3 x 3 convolution, batch norm, time, SiLU, 1 x 1.
 
@@ -44,9 +54,8 @@ class UNet(nn.Module):
     least) at the upper one, where each costs about as much. The default is the best of ten shapes
     that were trained for equal time on a CPU; width 128 and 4 blocks are a GPU's.
 
-    With `octaves` it also sees sines and cosines of 2^k pi x, k = 7 and as many below (Kingma et
-    al. 2021, arXiv:2107.00630, section 5.4): at little noise they magnify what one level of a byte
-    differs from the next, which likelihood asks for.
+    With `octaves` it also sees `waves` of the pixels: at little noise they magnify what one level
+    of a byte differs from the next, which likelihood asks for.
     """
 
     def __init__(
@@ -82,9 +91,15 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         height, width = x.shape[-2:]
         vector = functional.silu(self.conditioning(t, labels))
-        angles = [math.pi * 2 ** (8 - k) * x for k in range(1, self.octaves + 1)]
-        seen = [x, *(wave for angle in angles for wave in (angle.sin(), angle.cos()))]
-        h = functional.pixel_unshuffle(padded(torch.cat(seen, dim=1), 4), 2)
+        h = self.head(self.features(waves(x, self.octaves), vector))
+        return functional.pixel_shuffle(h, 2)[..., :height, :width]
+
+    def features(self, seen: Tensor, vector: Tensor) -> Tensor:
+        """What the head reads, (B, width, H/2, W/2) of H and W padded to multiples of 4.
+
+        seen (B, C, H, W) are the pixels with their waves; vector (B, 2 width) time and class.
+        """
+        h = functional.pixel_unshuffle(padded(seen, 4), 2)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))
         for block in self.upper_in:
             h = block(h, vector)
@@ -98,5 +113,4 @@ class UNet(nn.Module):
         h = torch.cat([functional.pixel_shuffle(self.up(h), 2), skip], dim=1)
         for block in self.upper_out:
             h = block(h, vector)
-        h = self.head(functional.silu(self.norm(h)))
-        return functional.pixel_shuffle(h, 2)[..., :height, :width]
+        return functional.silu(self.norm(h))

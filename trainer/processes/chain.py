@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.problems import Problem
-from trainer.processes.base import Process
+from trainer.processes.base import LEAST_LOG_SNR, Process
 
 
 class DDPM(Process):
@@ -96,14 +96,14 @@ class DDPM(Process):
         return slope, -alpha * slope / sigma
 
     @property
-    def likelihood_time(self) -> float:
-        """A tenth of the first timestep."""
-        return 0.1 / self.steps
+    def likelihood_ends(self) -> tuple[float, float]:
+        """From the first timestep: earlier ones the network never learns."""
+        most, least = self.log_snr(torch.tensor([1 / self.steps, 1.0]).double()).tolist()
+        return most, max(least, LEAST_LOG_SNR)
 
     @property
-    def training_start(self) -> float:
-        """Half of the first timestep."""
-        return 0.5 / self.steps
+    def likelihood_time(self) -> float:
+        return 1 / self.steps
 
     @property
     def mendable(self) -> bool:

@@ -20,7 +20,6 @@ from trainer.processes import Process
 
 BUCKETS = 10
 TABLE = 4097
-LEAST_LOG_SNR = -12.0
 
 
 class Objective:
@@ -41,9 +40,9 @@ class Objective:
         self.weighting, self.gamma = weighting, gamma
         self.table: Tensor | None = None
         if weighting in ("likelihood", "log-normal"):
-            ends = torch.tensor([process.training_start, 1.0])
-            most, least = process.log_snr(ends).tolist()
-            least = max(least, LEAST_LOG_SNR)
+            most, least = process.likelihood_ends
+            if process.chain_steps is not None:  # as much of it as others for the first timestep
+                most = float(process.log_snr(torch.tensor([0.5 / process.chain_steps])))
             log_snr = torch.linspace(most, least, TABLE)
             if weighting == "log-normal":
                 normal = torch.special.ndtri(torch.linspace(0, 1, TABLE).double())
