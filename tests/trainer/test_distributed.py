@@ -1,6 +1,7 @@
 """Two processes train and draw as one does."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_without_torchrun_there_is_one_process():
     with joined() as ours:
         assert (ours.rank, ours.size, ours.leads) == (0, 1, True)
     assert team().gathered([[torch.ones(2)]])[0][0].tolist() == [1, 1]
+
+
+def test_the_readmes_words_for_torchrun_train(tmp_path):
+    (words,) = re.findall(r"torchrun (.*--epochs) 2", (ROOT / "README.md").read_text())
+    words = words.replace("runs/first", str(tmp_path / "run"))
+    small = "--epochs 1 --limit-images 32 --device cpu --set bound_images=2 --set preview_steps=1"
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words.split()[:-1], *small.split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(Run.open(tmp_path / "run").checkpoints()) == 1
 
 
 if __name__ == "__main__":

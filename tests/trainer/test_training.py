@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
 from trainer.samplers import Noise
 from trainer.training import train
+from trainer.training.fit import fit
 from trainer.training.learner import Learner
 from trainer.training.loop import _evaluate
 
@@ -387,3 +390,47 @@ def test_an_average_of_another_length_draws_otherwise(tmp_path, precision):
     assert np.abs(short.astype(int) - trained).max() > 0
     with pytest.raises(Problem, match="EMA length"):
         ask.with_changes(ema=0.5)
+
+
+def test_the_readme_trains_a_network_of_ones_own(tmp_path, monkeypatch):
+    """Its very lines, but for the images' number; the run is opened and drawn from again."""
+    from trainer.catalogue import NETWORKS
+    from trainer.training.fit import Own
+
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(import torch\nfrom trainer import fit.*?)```", text, re.S)
+    short = lines.replace(
+        "epochs=1,", "epochs=1, limit_images=64, bound_images=2, preview_steps=2,"
+    )
+    assert short != lines
+    found = {}
+    try:
+        exec(short, found)
+        run = Run.open("runs/mine")
+        assert isinstance(NETWORKS[run.config.network], Own)
+        assert run.config.network == "Small"
+        assert len(run.checkpoints()) == 1
+        assert drawn_images(Drawing("runs/mine", steps=2, count=2)).shape == (2, 1, 28, 28)
+    finally:
+        NETWORKS.pop("Small", None)
+    with pytest.raises(Problem, match="'Small'"):
+        Run.open("runs/mine")
+
+
+def test_a_loss_of_ones_own_is_what_is_learnt(tmp_path, precision):
+    seen = []
+
+    def absolute(answer, wanted):
+        seen.append(answer.shape)
+        return (answer - wanted).abs()
+
+    config = SMALL.with_changes(limit_images=32, epochs=1, precision=precision)
+    losses = []
+    fit(tmp_path / "run", config, loss=absolute, each=lambda event: losses.append(event))
+    (own,) = [e.loss for e in losses if isinstance(e, Step)]
+    losses.clear()
+    fit(tmp_path / "other", config, each=lambda event: losses.append(event))
+    (squared,) = [e.loss for e in losses if isinstance(e, Step)]
+    assert seen
+    assert own < squared  # of about normal errors: the mean of |e| is 0.8, that of e² is 1

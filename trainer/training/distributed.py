@@ -1,6 +1,6 @@
 """Several processes that train, or draw, as one: started by torchrun, silent without it.
 
-    torchrun --nproc-per-node 2 -m trainer train …
+    torchrun --nproc-per-node 2 -m -- trainer train --run …
 
 Every process holds the whole network and makes its share of each batch's parts; their gradients are
 gathered and summed in one order (trainer.training.parts), so that on CPUs the number of processes

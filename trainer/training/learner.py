@@ -4,6 +4,7 @@ Every random draw is a function of (seed, step), so nothing about randomness nee
 run makes the very draws that an uninterrupted one would have made.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -26,10 +27,28 @@ from trainer.training.parts import Parts, pieces
 STATES = ("optimizer", "muon")  # what the optimisers' tensors are named after
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+def squared_error(answer: Tensor, wanted: Tensor) -> Tensor:
+    """(answer - wanted)², (B, C, H, W)."""
+    return (answer - wanted).square()
+
+
 class Learner:
     """Network, EMA copy and optimiser of one run, with one method a step."""
 
-    def __init__(self, config: ExperimentConfig, process: Process, channels: int, device: str):
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        process: Process,
+        channels: int,
+        device: str,
+        loss: Loss = squared_error,
+        optimiser: Optimiser | None = None,
+    ) -> None:
+        self.loss = loss
         self.config, self.process, self.device = config, process, device
         torch.manual_seed(config.seed)
         if device.startswith("cuda"):
@@ -52,7 +71,11 @@ class Learner:
         self.parts = Parts(self.network, pieces(config, device), device)
         self.models = [self._denoiser(network, precision) for network in self.parts.networks]
         fused = not device.startswith("mps")
-        self.optimisers = optimisers(config, self.network, precision, fused)
+        self.optimisers = (
+            [optimiser(self.network.parameters())]
+            if optimiser
+            else optimisers(config, self.network, precision, fused)
+        )
         self._rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
         mine, theirs = ema.state_dict(), self.network.state_dict()
         floats = [name for name, value in mine.items() if value.is_floating_point()]
@@ -115,7 +138,7 @@ class Learner:
         answer = model.output(self.process.diffuse(x0, t, eps), t, labels)
         wanted = target(self.config.prediction, self.process, x0, eps, t)
         weight = spread(self.objective.weight(t), x0)
-        return (weight * (answer - wanted).square()).flatten(1).mean(1)
+        return (weight * self.loss(answer, wanted)).flatten(1).mean(1)
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:

@@ -29,7 +29,7 @@ from trainer.runs.folder import find, training_images
 from trainer.samplers import Noise, sample
 from trainer.samplers.noise import mixed
 from trainer.training.distributed import team
-from trainer.training.learner import Learner, refuse_labels
+from trainer.training.learner import Learner, Loss, Optimiser, refuse_labels, squared_error
 from trainer.training.loss import bucket_times
 from trainer.training.optimiser import course
 from trainer.training.parts import pieces
@@ -85,8 +85,12 @@ def train(
     run: Run,
     device: str | None = None,
     data: ImageSet | None = None,
+    loss: Loss = squared_error,
+    optimiser: Optimiser | None = None,
 ) -> Iterator[Event]:
     """Train `config` into `run`, going on where its state stands; yields what happens, as it does.
+
+    `loss` and `optimiser` replace the config's own (trainer.training.fit).
 
     Not asking for the next event pauses. Closing the generator, or any failure but a loss that is
     not finite, leaves the state on disk. On one machine the same settings give the same weights,
@@ -95,11 +99,13 @@ def train(
     """
     device = device or best_device()
     data = data or load(config.dataset)
+    lessons = Lessons(config, data, device)
+    learner = Learner(config, run.process, data.shape[0], device, loss, optimiser)
     if not team().leads:
-        _follow(config, run, device, data)
+        _follow(run, lessons, learner)
         return
     with run.lock():
-        yield from _lead(config, run, device, data)
+        yield from _lead(run, data, lessons, learner)
     team().wait()
 
 
@@ -151,32 +157,29 @@ class Lessons:
         return self.images[rows], None if self.labels is None else self.labels[rows]
 
 
-def _begin(
-    config: ExperimentConfig, run: Run, device: str, data: ImageSet
-) -> tuple[Lessons, Learner, int, float]:
-    """The lessons, the learner where the run's state stands, and the steps and seconds done."""
-    lessons = Lessons(config, data, device)
-    learner = Learner(config, run.process, data.shape[0], device)
+def _stand(run: Run, learner: Learner) -> tuple[int, float]:
+    """Put the learner where the run's state stands; the steps and seconds done."""
     if not run.state_path.exists():
-        if config.initial:
-            path = Run.open(find(config.initial)).newest()
+        if run.config.initial:
+            path = Run.open(find(run.config.initial)).newest()
             learner.begin_as(in_type(load_tensors(path)[0], torch.float32), path)
-        return lessons, learner, 0, 0.0
+        return 0, 0.0
     tensors, facts = load_tensors(run.state_path)
     learner.restore(tensors, run.state_path)
-    return lessons, learner, facts["step"], facts.get("seconds", 0.0)
+    return facts["step"], facts.get("seconds", 0.0)
 
 
-def _follow(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> None:
+def _follow(run: Run, lessons: Lessons, learner: Learner) -> None:
     """What every rank but the first does: the same steps, and nothing else."""
-    lessons, learner, done, _ = _begin(config, run, device, data)
+    done, _ = _stand(run, learner)
     for step in range(done, lessons.steps):
         learner.step(*lessons.at(step), step, lessons.steps)
     team().wait()  # for the leader to have written everything
 
 
-def _lead(config: ExperimentConfig, run: Run, device: str, data: ImageSet) -> Iterator[Event]:
-    lessons, learner, done, spent = _begin(config, run, device, data)
+def _lead(run: Run, data: ImageSet, lessons: Lessons, learner: Learner) -> Iterator[Event]:
+    config, device = learner.config, learner.device
+    done, spent = _stand(run, learner)
     steps, per_epoch = lessons.steps, lessons.per_epoch
     run.forget_after(done)
     begun = time.perf_counter()

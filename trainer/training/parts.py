@@ -87,7 +87,7 @@ class Parts:
         device = next(self.network.parameters()).device
         with torch.no_grad():
             for theirs in self.buffers:
-                if self.count > 1:
+                if self.count > 1 and theirs:
                     torch._foreach_copy_(theirs, list(self.network.buffers()))
         jobs = [partial(make, *each) for each in zip(self.networks, self.mine, strict=True)]
         found = self.each(jobs)

@@ -1,0 +1,60 @@
+"""One call for a notebook: train to the end, also what is not in the catalogue."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trainer.catalogue import NETWORKS, Entry
+from trainer.config import PRESETS, ExperimentConfig
+from trainer.data import ImageSet
+from trainer.events import Event
+from trainer.runs import Run
+from trainer.training.learner import Loss, Optimiser, squared_error
+from trainer.training.loop import refuse, train
+
+__all__ = ["fit"]
+
+
+@dataclass(frozen=True)
+class Own(Entry):
+    """A network of one's own: what makes it, instead of the place where it is found."""
+
+    made: Any = None
+
+    def find(self) -> Any:
+        return self.made
+
+
+def fit(
+    folder: str | Path,
+    config: ExperimentConfig = PRESETS["modern"],
+    data: ImageSet | None = None,
+    network: Callable[..., nn.Module] | None = None,
+    loss: Loss = squared_error,
+    optimiser: Optimiser | None = None,
+    device: str | None = None,
+    each: Callable[[Event], Any] = lambda event: None,
+    **changes: Any,
+) -> Run:
+    """Train in a new run folder to the end, and give the run; `changes` are those of the config.
+
+    `network(channels=…, classes=…)` makes a module that keeps to trainer.networks. It is entered in
+    the catalogue under its name: a script that opens the run later enters it again, by `NETWORKS`.
+    `loss(answer, target)` is (B, C, H, W) twice -> the same; `optimiser(parameters)` a torch
+    optimiser, whose rate the config's course multiplies. `each` is told every event.
+    """
+    if network is not None:
+        name = getattr(network, "__name__", type(network).__name__)
+        NETWORKS[name] = Own(name, name, made=network)
+        changes = {"network": name, "network_parameters": {}, **changes}
+    config = config.with_changes(**changes)
+    if data is not None:
+        refuse(config, data)
+    run = Run.create(folder, config)
+    events: Iterator[Event] = train(config, run, device, data, loss, optimiser)
+    for event in events:
+        each(event)
+    return run
