@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from trainer.cli import drawing, latents, measuring, sharing, training
+from trainer.cli import comparing, drawing, latents, measuring, sharing, training
 from trainer.cli.options import Commands, Parser
 from trainer.problems import Problem
 
@@ -17,7 +17,7 @@ def parser() -> Parser:
         "python -m trainer COMMAND --help tells all about a command.",
     )
     commands = Commands(top)
-    for group in (training, drawing, measuring, latents, sharing):
+    for group in (training, drawing, comparing, measuring, latents, sharing):
         group.add(commands)
     return top
 

@@ -26,5 +26,9 @@ VIEWS = Catalogue(
         "schedule", "Schedules", "Schedules side by side",
         "diffviz.views.schedule.view:ScheduleView",
     ),
+    Entry(
+        "spectrum", "Spectrum", "Why coarse to fine: power by frequency and t",
+        "diffviz.views.spectrum.view:SpectrumView",
+    ),
 )  # fmt: skip
 SIDE, FIRST = "training", "trajectories"  # the view at the left, and the first on the stage

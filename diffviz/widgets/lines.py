@@ -35,7 +35,8 @@ def series_colour(series: int, palette: QPalette) -> QColor:
 
 
 class LinesPlot(Plot):
-    """Lines over x in [0, 1]. The user may drag the mark; `marked` says where to."""
+    """Lines over x in [0, 1], or over another axis `across`. The user may drag the mark of t;
+    `marked` says where to."""
 
     marked = Signal(float)
 
@@ -46,21 +47,43 @@ class LinesPlot(Plot):
         y_label: str,
         y_range: tuple[float, float] | None = None,
         parent: QWidget | None = None,
+        across: str = "",
+        log: bool = False,
     ) -> None:
-        """`y_range`: from where to where the view goes; by default as the lines need it."""
-        super().__init__(object_name, title, {"bottom": "t", "left": y_label}, parent=parent)
+        """`y_range`: from where to where the view goes; by default as the lines need it.
+
+        `across` names another axis than t: then there is a legend, and no mark. `log`: y's axis is
+        logarithmic.
+        """
+        labels = {"bottom": across or "t", "left": y_label}
+        super().__init__(object_name, title, labels, parent=parent)
         self.lines: list[Line] = []
-        self.y_range, self._at = y_range, 0.5
+        self.x_range = (0.0, 1.0)
+        self.y_range, self._at, self.across, self.log = y_range, 0.5, across, log
 
     def build(self, item: Any) -> None:
-        item.setXRange(0, 1, padding=0.01)
-        if self.y_range is not None:
-            item.setYRange(*self.y_range)
         item.showGrid(x=True, y=True, alpha=0.2)
+        item.setLogMode(y=self.log)
+        self._range(item)
         self.mark = pg.InfiniteLine(pos=self._at, angle=90, movable=True, bounds=(0, 1))
         self.mark.sigDragged.connect(lambda mark: self.marked.emit(mark.value()))
-        item.addItem(self.mark)
+        if self.across:
+            self._legend = item.addLegend(offset=(-8, 8), labelTextSize="8pt")
+        else:
+            item.addItem(self.mark)
         self._drawn: list[tuple[Line, pg.PlotDataItem]] = []
+
+    def set_ranges(self, x: tuple[float, float], y: tuple[float, float] | None) -> None:
+        """From where to where the view goes; y as the lines need it where None."""
+        self.x_range, self.y_range = x, y
+        if self.made:
+            self._range(self.item)
+
+    def _range(self, item: Any) -> None:
+        item.setXRange(*self.x_range, padding=0.01)
+        if self.y_range is not None:
+            low, high = np.log10(self.y_range) if self.log else self.y_range
+            item.setYRange(low, high)
 
     def show_lines(self, lines: list[Line]) -> None:
         """Show these lines instead of those there are."""
@@ -70,14 +93,21 @@ class LinesPlot(Plot):
     def redraw(self) -> None:
         if not self.made:
             return
-        for _, drawn in self._drawn:
-            self.item.removeItem(drawn)
-        self._drawn = []
-        for line in self.lines:
-            y = np.where(np.isfinite(line.y), line.y, np.nan)
-            drawn = self.item.plot(line.x, y, connect="finite", name=line.name)
-            self._drawn.append((line, drawn))
-        self.recolour(self.palette())
+        self._empty.setVisible(not self.lines)
+        looks = [(line.name, line.series, line.dash) for line in self.lines]
+        if looks != [(line.name, line.series, line.dash) for line, _ in self._drawn]:
+            for _, drawn in self._drawn:
+                self.item.removeItem(drawn)
+            self._drawn = [
+                (line, self.item.plot(connect="finite", name=line.name)) for line in self.lines
+            ]
+            self.recolour(self.palette())
+        self._drawn = [
+            (line, drawn) for line, (_, drawn) in zip(self.lines, self._drawn, strict=True)
+        ]
+        for line, drawn in self._drawn:
+            good = np.isfinite(line.y) & ((line.y > 0) | (not self.log))
+            drawn.setData(line.x, np.where(good, line.y, np.nan))
 
     def set_mark(self, x: float) -> None:
         self._at = x
@@ -89,5 +119,7 @@ class LinesPlot(Plot):
             pen = pg.mkPen(series_colour(line.series, palette), width=2, style=STYLES[line.dash])
             drawn.setPen(pen)
         text = palette.color(QPalette.ColorRole.Text)
+        if self.across:
+            self._legend.setLabelTextColor(text)
         self.mark.setPen(pg.mkPen(text, width=1.5, style=Qt.PenStyle.DashLine))
         self.mark.setHoverPen(pg.mkPen(palette.color(QPalette.ColorRole.Highlight), width=4))

@@ -24,7 +24,7 @@ from trainer.runs.cards import options
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
 COMMANDS = [
-    "train", "sample", "evaluate", "likelihood", "measure", "encode", "inpaint",
+    "train", "sample", "spectrum", "evaluate", "likelihood", "measure", "encode", "inpaint",
     "interpolate", "features", "figures", "ship",
 ]  # fmt: skip
 

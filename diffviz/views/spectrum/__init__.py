@@ -1,0 +1,1 @@
+"""Which frequencies are drowned and found again."""
