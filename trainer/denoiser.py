@@ -47,19 +47,29 @@ def predict(model: Model, process: Process, x: Tensor, t: Tensor) -> Prediction:
     return from_output("eps", process, x, model(x, t), t)
 
 
+def knows_x0(model: Model) -> bool:
+    """Whether the model tells x0 also where alpha = 0, where eps says nothing of it."""
+    return hasattr(model, "predict") and bool(getattr(model, "knows_x0", True))
+
+
+def passes(model: Model, t: Tensor) -> int:
+    """How many passes of networks the model takes to answer at t (B,): one unless it says."""
+    count: Callable[[Tensor], int] | None = getattr(model, "passes", None)
+    return 1 if count is None else count(t)
+
+
 def latest_time(model: Model, process: Process) -> float:
     """The latest t at which the model tells x0: 1, or just below where eps cannot (alpha(1) = 0).
 
     At t = 0.999 the prior and q(x_t) are alike to about alpha = 1e-3.
     """
-    knows = getattr(model, "prediction", "v") in ("x0", "v") and hasattr(model, "predict")
-    return 1.0 if process.finite or knows else 0.999
+    return 1.0 if process.finite or knows_x0(model) else 0.999
 
 
 class Beliefs:
     """A model's x0 and eps at x (B, …), t one time or (B,); counts what it is asked.
 
-    `nfe` is the number of the network's passes so far: a guided evaluation takes two.
+    `nfe` is the number of networks' passes so far: a guided evaluation takes two.
     """
 
     def __init__(self, model: Model, process: Process) -> None:
@@ -67,8 +77,8 @@ class Beliefs:
         self.nfe = 0
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Prediction:
-        self.nfe += getattr(self.model, "passes", 1)
         times = torch.as_tensor(t).to(x).expand(len(x))
+        self.nfe += passes(self.model, times)
         return predict(self.model, self.process, x, times)
 
 
@@ -128,10 +138,9 @@ class Denoiser(nn.Module):
     """A network read through a process: model(x, t) -> eps, and `predict` for x0 and eps at once.
 
     The network sees x / sqrt(alpha² + sigma²), so that its input keeps unit scale under every
-    process, and what `conditioning` names (trainer.catalogue.CONDITIONINGS). `labels` (B,), with
-    `guidance` w, ask for classes by classifier-free guidance (Ho and Salimans 2022,
-    arXiv:2207.12598): out = uncond + w (cond - uncond); w = 1 is plain conditioning. `precision` is
-    the type in which convolutions and matrix products run.
+    process, and what `conditioning` names (trainer.catalogue.CONDITIONINGS); `labels` (B,), where
+    it is asked for classes (trainer.guidance does so more strongly). `precision` is the type in
+    which convolutions and matrix products run.
     """
 
     def __init__(
@@ -153,21 +162,19 @@ class Denoiser(nn.Module):
         self.precision = precision
         self.conditioning = conditioning
         self.labels: Tensor | None = None
-        self.guidance = 1.0
 
     @property
-    def passes(self) -> int:
-        """How many passes of the network an evaluation takes."""
-        return 1 if self.labels is None or self.guidance == 1.0 else 2
+    def knows_x0(self) -> bool:
+        return self.prediction in ("x0", "v")
 
-    def conditioned(self, labels: Tensor, guidance: float = 1.0) -> "Denoiser":
-        """This denoiser asking for `labels` (B,), -1 meaning no class, at that guidance scale."""
+    def conditioned(self, labels: Tensor) -> "Denoiser":
+        """This denoiser asking for `labels` (B,), -1 meaning no class."""
         if getattr(self.network, "classes", 0) == 0:
             raise Problem("This model was trained without classes: it cannot be asked for one.")
         other = Denoiser(
             self.network, self.process, self.prediction, self.precision, self.conditioning
         )
-        other.labels, other.guidance = labels, guidance
+        other.labels = labels
         return other.train(self.training)
 
     def output(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -184,14 +191,7 @@ class Denoiser(nn.Module):
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """x0 and eps at x (B, …), t (B,), each like x."""
-        if self.labels is None:
-            answer = self.output(x, t)
-        elif self.guidance == 1.0:
-            answer = self.output(x, t, self.labels)
-        else:
-            both = torch.cat([self.labels, torch.full_like(self.labels, -1)])
-            asked, free = self.output(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
-            answer = free + self.guidance * (asked - free)
+        answer = self.output(x, t, self.labels)
         return from_output(self.prediction, self.process, x, answer, t)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

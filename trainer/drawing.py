@@ -1,5 +1,6 @@
 """The only place that draws and seeds: equal asks give equal pixels, wherever they come from."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from trainer.ask import Ask
 from trainer.catalogue import SAMPLERS
 from trainer.data import ImageSet, load
 from trainer.data.pictures import in_channels, read_image
-from trainer.denoiser import Denoiser
+from trainer.denoiser import Denoiser, Model
 from trainer.devices import best_device
+from trainer.guidance import Guided
 from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
-from trainer.requests import Drawing, Inpainting, OfModel, Sampling
+from trainer.requests import Drawing, Inpainting, OfClasses, OfModel, Sampling
 from trainer.runs.averages import averaged
 from trainer.runs.checkpoints import load_weights
 from trainer.runs.exact import run_named
@@ -32,11 +34,12 @@ __all__ = ["Opened", "Stage", "draw", "drawn_images", "image_of", "open_model"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that an ask names, ready to be asked, on its device."""
+    """A model that an ask names, and its guide if it has one, ready to be asked, on its device."""
 
     run: Run
     model: Denoiser
     device: str
+    guide: Denoiser | None = None
 
     @cached_property
     def data(self) -> ImageSet:
@@ -53,13 +56,23 @@ class Opened:
         found = image_of(asked, self)
         return to_signed(torch.from_numpy(found[None].copy())).to(self.device)
 
-    def asking(self, ask: Sampling, places: range) -> Denoiser:
-        """The model, asked for the classes that `ask` names in turn, at those images' places."""
-        labels = ask.labels(getattr(self.model.network, "classes", 0))
-        if not labels:
-            return self.model
-        chosen = [labels[place % len(labels)] for place in places]
-        return self.model.conditioned(torch.tensor(chosen, device=self.device), ask.guidance)
+    def asking(self, ask: Sampling, places: range) -> Model:
+        """The model, asked for the classes that `ask` names in turn, at those images' places, and
+        guided: by the guide, asked for the same if it knows as many classes, or else, where a
+        class is asked for, by the model itself, asked for none."""
+        known = getattr(self.model.network, "classes", 0)
+        good, bad = self.model, self.guide
+        if labels := ask.labels(known):
+            chosen = torch.tensor([labels[k % len(labels)] for k in places], device=self.device)
+            good = self.model.conditioned(chosen)
+            if bad is None:
+                bad = self.model
+            elif getattr(bad.network, "classes", 0) == known:
+                bad = bad.conditioned(chosen)
+        if bad is None or ask.guidance == 1:
+            return good
+        most = math.inf if ask.guidance_to is None else ask.guidance_to
+        return Guided(good, bad, good.process, ask.guidance, ask.guidance_from, most)
 
 
 @dataclass(frozen=True)
@@ -102,16 +115,54 @@ def open_model(
     Raises Problem where there is no such run or checkpoint, or no averages for the EMA asked for.
     """
     run, device = run_named(ask.model, places), device or best_device()
-    path = Path(ask.checkpoint) if ask.checkpoint else None
-    if path is not None and not path.is_file():
-        path = run.folder / "checkpoints" / ask.checkpoint
-        if not path.is_file():
-            raise Problem(f"{run.folder.name} keeps no checkpoint {path.stem}. Choose another one.")
-    model = run.model(path, device, precision_for(ask))
+    path = checkpoint_of(run, ask.checkpoint) if ask.checkpoint else None
+    if ask.checkpoint and path is None:
+        raise Problem(
+            f"{run.folder.name} keeps no checkpoint {Path(ask.checkpoint).stem}. Choose another "
+            "one."
+        )
+    precision, guide = precision_for(ask), None
+    model = run.model(path, device, precision)
     if ask.ema is not None:
         path = path or run.newest()
         load_weights(model.network, averaged(run, path, ask.ema), path)
-    return Opened(run, model, device)
+    if isinstance(ask, OfClasses) and ask.guide:
+        other, its = guide_of(ask.guide, run, places)
+        guide = other.model(its, device, precision)
+    return Opened(run, model, device, guide)
+
+
+def checkpoint_of(run: Run, named: str) -> Path | None:
+    """The run's checkpoint that a step, a file's name or a path means; None where there is none."""
+    step = f"{int(named):08d}" if named.isdecimal() else named.removesuffix(".safetensors")
+    kept = run.folder / "checkpoints" / f"{step}.safetensors"
+    return next((path for path in (Path(named), kept) if path.is_file()), None)
+
+
+def guide_of(named: str, run: Run, places: tuple[Path, ...]) -> tuple[Run, Path | None]:
+    """The run and the checkpoint that guide `run`: one of its own, a file of another's, or another
+    run's newest (None). Raises Problem where there is none, or one that cannot guide it."""
+    other, path = run, checkpoint_of(run, named)
+    if path is None:
+        try:
+            other = run_named(named, places)
+        except Problem as problem:
+            steps = ", ".join(path.stem for path in run.checkpoints()) or "none are kept"
+            raise Problem(
+                f"{problem} Or name a checkpoint of {run.folder.name} ({steps}) as the guide."
+            ) from problem
+    elif path.parent.resolve() != (run.folder / "checkpoints").resolve():
+        other = Run.open(path.absolute().parents[1])
+    if other.image_shape() != run.image_shape():
+        raise Problem(f"{other.folder.name} draws images of another shape: it cannot be the guide.")
+    both = [one.config for one in (run, other)]
+    mine, its = ((one.process, one.filled("process_parameters")) for one in both)
+    if mine != its:
+        raise Problem(
+            f"{other.folder.name} learnt to undo another process ({other.config.process}) than "
+            f"{run.folder.name} ({run.config.process}): it cannot be the guide."
+        )
+    return other, path
 
 
 def image_of(asked: str, opened: Opened) -> np.ndarray:

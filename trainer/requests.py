@@ -13,6 +13,7 @@ from trainer.masks import MASKS
 from trainer.problems import Problem
 
 EACH, ANY = "each", "any"  # what `classes` may say besides numbers
+GUIDED = ("guidance", "guide", "guidance_from", "guidance_to")  # the settings of guidance
 # Of modern-conditional's samples 91 % are of the class asked for at guidance 1, 98 % at 1.5 and
 # 99 % at 2 (python -m trainer measure --guidance).
 GUIDANCE = 2.0
@@ -65,8 +66,21 @@ class OfClasses(OfModel):
     )
     guidance: float = setting(
         GUIDANCE, "Guidance", "How strongly a class is asked for: 1 plainly, more gives clearer "
-        "and less varied images (Ho and Salimans 2022); it takes two passes of the network",
-        least=0, most=100,
+        "and less varied images (Ho and Salimans 2022), or how far from its guide the model is "
+        "led; it takes two passes of the network", least=0, most=100,
+    )
+    guide: str = setting(
+        "", "Guide", "A worse model to be led away from, asked for the same class: an earlier "
+        "checkpoint of this run, or another run of the same process (autoguidance, Karras et al. "
+        "2024); unless given, this model asked for no class, where one is asked for", more=True,
+    )
+    guidance_from: float = setting(
+        0.0, "Guidance from", "The least σ/α at which guidance counts; below it one pass is enough "
+        "(Kynkäänniemi et al. 2024)", least=0, more=True,
+    )
+    guidance_to: float | None = setting(
+        None, "Guidance to", "The largest σ/α at which guidance counts: at the strongest noise it "
+        "costs variety", above=0, more=True,
     )
     precision: str = setting(
         "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "
@@ -82,6 +96,11 @@ class OfClasses(OfModel):
         ):
             raise Problem(
                 f"Class (classes) must be each, any, or numbers from 0 on, not '{self.classes}'."
+            )
+        if self.guidance_to is not None and self.guidance_to < self.guidance_from:
+            raise Problem(
+                f"Guidance to (guidance_to) must be at least where it begins, "
+                f"{self.guidance_from:g}, not {self.guidance_to:g}."
             )
 
     def labels(self, known: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from trainer.requests import ANY, EACH
 
 
 class ClassChoice(QWidget):
-    """A class and the guidance; hidden while the model knows no classes.
+    """A class and the guidance, which a guide needs too; hidden while there is neither.
 
     What was chosen is kept for a model that knows it.
     """
@@ -24,6 +24,7 @@ class ClassChoice(QWidget):
     ) -> None:
         super().__init__(parent)
         self._wanted: str = classes.default
+        self._labelled, self._guided = True, False
         self.combo = QComboBox(objectName=camel(prefix, "class", "Combo"))
         self.combo.setAccessibleName(classes.title)
         self.combo.setToolTip(classes.tip)
@@ -40,9 +41,21 @@ class ClassChoice(QWidget):
 
     def show_labels(self, on: bool) -> None:
         """Say the names before the fields, or, shorter, in them."""
-        for label in self.labels:
-            label.setVisible(on)
+        self._labelled = on
         self.spin.setPrefix("" if on else "guidance ")
+        self._arrange()
+
+    def guided(self, on: bool) -> None:
+        """Whether another model guides this one, which takes a scale but no class."""
+        self._guided = on
+        self._arrange()
+
+    def _arrange(self) -> None:
+        for widget, on in zip(self.labels, (self._classes > 0, True), strict=True):
+            widget.setVisible(self._labelled and on)
+        self.combo.setVisible(self._classes > 0)
+        self.spin.setEnabled(self._guided or self._wanted != ANY)
+        self.setVisible(self._classes > 0 or self._guided)
 
     def values(self) -> dict[str, Any]:
         return {"classes": self._wanted, "guidance": self.spin.value()}
@@ -67,7 +80,6 @@ class ClassChoice(QWidget):
             self.combo.addItem(f"classes {self._wanted}", self._wanted)
         self.combo.setCurrentIndex(max(0, self.combo.findData(self._wanted)))
         self.combo.blockSignals(False)
-        self.setVisible(classes > 0)
         self._follow()
 
     def _choose(self) -> None:
@@ -75,5 +87,5 @@ class ClassChoice(QWidget):
         self._follow()
 
     def _follow(self) -> None:
-        self.spin.setEnabled(self._wanted != ANY)
+        self._arrange()
         self.changed.emit()

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from diffviz.controls.classes import ClassChoice
 from diffviz.controls.fields import OptionsField, camel, make_field
+from diffviz.controls.guide import GuideChoice
 from diffviz.controls.model import ModelChoice
 from diffviz.shell.session import Session
 from trainer.ask import Ask, settings_of
@@ -65,6 +66,8 @@ class Form(QObject, Generic[A]):
                     self.fields[name] = ModelChoice(session, prefix, one, parent)
                 case "classes" if "guidance" in self.settings:
                     self.fields[name] = ClassChoice(prefix, one, self.settings["guidance"], parent)
+                case "guide":
+                    self.fields[name] = GuideChoice(prefix, one, parent)
                 case "checkpoint" | "guidance" if self._of_another(name):
                     pass
                 case _:
@@ -91,9 +94,17 @@ class Form(QObject, Generic[A]):
             if isinstance(field, OptionsField) and self.settings[one].of == name:
                 chosen = self.settings[name].entries()[self.fields[name].value()]
                 field.offer(getattr(chosen, "options", ()))
-        if name == "model" and "classes" in self.fields:
-            self.fields["classes"].offer(self.fields["model"].classes)
+        if name == "model":
+            self.offer(self.fields["model"])
+        if name == "guide":
+            self.fields["classes"].guided(bool(self.fields["guide"].value()))
         self._quiet = quiet
+
+    def offer(self, model: ModelChoice) -> None:
+        """Let the fields that depend on the model offer what that one has."""
+        if "classes" in self.fields:
+            self.fields["classes"].offer(model.classes)
+            self.fields["guide"].offer(model)
 
     def _of_another(self, name: str) -> bool:
         return {"checkpoint": "model", "guidance": "classes"}[name] in self.settings

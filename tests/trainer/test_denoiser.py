@@ -104,20 +104,10 @@ def test_x0_and_v_networks_can_start_where_no_signal_is_left(kind, name):
     torch.testing.assert_close(found.eps, eps)
 
 
-@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0])
-def test_guidance_goes_from_no_class_to_the_class_and_beyond(guidance):
-    labels = torch.tensor([0, 4, 9])
-    model = Denoiser(Echo(), VPSDE(), "eps").conditioned(labels, guidance)
-    eps = model(torch.zeros(3, 1, 2, 2), torch.full((3,), 0.5))
-    expected = -1 + guidance * (labels + 1.0)
-    torch.testing.assert_close(eps, expected.view(3, 1, 1, 1).expand(3, 1, 2, 2))
-
-
 def test_conditioned_leaves_the_original_alone_and_keeps_its_settings():
     model = Denoiser(Echo(), VPSDE(), "x0", torch.bfloat16).eval()
-    other = model.conditioned(torch.tensor([1]), 2.0)
+    other = model.conditioned(torch.tensor([1]))
     assert model.labels is None
-    assert model.guidance == 1.0
     assert other.network is model.network
     assert (other.prediction, other.precision, other.training) == ("x0", torch.bfloat16, False)
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gaussian import Gaussian, GaussianModel, GaussianPredictor, moments
-from trainer.denoiser import Denoiser
 from trainer.problems import Problem
 from trainer.processes import (
     DDPM,
@@ -363,17 +362,3 @@ def test_samplers_that_say_they_are_not_random_draw_no_noise(name):
 def test_an_option_makes_a_sampler_random(name, option):
     assert not SAMPLERS[name].make(**{option: 0.0}).random
     assert SAMPLERS[name].make(**{option: 1.0}).random
-
-
-def test_a_guided_evaluation_counts_as_two():
-    network = torch.nn.Module()
-    network.classes = 3
-    network.forward = lambda x, t, labels=None: torch.zeros_like(x)
-    model = Denoiser(network, VPSDE(), "v")
-    x = torch.zeros(4, 1, 2, 2)
-    spent = {}
-    for guidance in (1.0, 2.0):
-        asked = model.conditioned(torch.zeros(4, dtype=torch.long), guidance)
-        *_, last = sample(asked, VPSDE(), x, "ddim", 5)
-        spent[guidance] = last.nfe
-    assert spent == {1.0: 5, 2.0: 10}

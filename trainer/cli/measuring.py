@@ -10,7 +10,7 @@ from trainer.ask import settings_of
 from trainer.cli.options import Commands, add_device, add_option, add_settings, ask_from, whole
 from trainer.config import ExperimentConfig
 from trainer.problems import Problem
-from trainer.requests import Drawing, Evaluation, Likelihood
+from trainer.requests import GUIDED, Drawing, Evaluation, Likelihood
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -58,7 +58,8 @@ def add(commands: Commands) -> None:
     )
     add_settings(command, Drawing, only=("model",), required=("model",))
     add_settings(command, Drawing, only=("sampler", "steps"), default="the run's own")
-    add_settings(command, Drawing, only=("guidance",), default="1, of a model with classes")
+    add_settings(command, Drawing, only=("guidance",), default="1")
+    add_settings(command, Drawing, only=GUIDED[1:])
     add_settings(command, Drawing, only=("seed",))
     command.add_argument(
         "--samples", type=int, nargs="+", default=[1024], help="how many for FID; 0: none (1024)"
@@ -189,8 +190,9 @@ def measure(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Drawing, sampler=sampler, steps=steps, guidance=1.0)
     counts = tuple(count for count in arguments.samples if count > 0)
     again = arguments.recompute
+    guided = {name: getattr(ask, name) for name in GUIDED}
     sampling = measure_samples(
-        run, data, counts, ask.sampler, ask.steps, ask.seed, device, again, ask.guidance
+        run, data, counts, ask.sampler, ask.steps, ask.seed, device, again, **guided
     )
     found: list[Measure] = []
     with running.progress("share", 1) as bar:

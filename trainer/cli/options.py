@@ -105,6 +105,8 @@ def told(one: Setting, default: str) -> str:
 
 def short(value: Any) -> str:
     """A default as a person would type it."""
+    if value is None:
+        return "no limit"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 

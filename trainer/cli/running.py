@@ -14,7 +14,7 @@ from trainer.data.samples import grid_png
 from trainer.devices import best_device
 from trainer.drawing import Opened, draw, open_model
 from trainer.problems import Problem, file_problems, write_file
-from trainer.requests import Drawing, OfModel
+from trainer.requests import GUIDED, Drawing, OfModel
 from trainer.runs.exact import run_named
 from trainer.runs.folder import SHIPPED, Run
 from trainer.training.distributed import team, united
@@ -53,19 +53,21 @@ def run_of(arguments: Namespace) -> Run:
 def opened_by(arguments: Namespace, ask: OfModel) -> Opened:
     """The model that is asked, on the device that the arguments name."""
     found = open_model(ask, PLACES, choose_device(arguments.device))
-    if hasattr(arguments, "guidance") and isinstance(ask, Drawing):
-        check_guidance(ask, found.run)
+    named = [name for name in GUIDED if hasattr(arguments, name)]
+    if named and isinstance(ask, Drawing) and not ask.guide:
+        check_guidance(ask, found.run, "--" + named[0].replace("_", "-"))
     return found
 
 
-def check_guidance(ask: Drawing, run: Run) -> None:
-    """A Problem where --guidance would change nothing."""
+def check_guidance(ask: Drawing, run: Run, option: str) -> None:
+    """A Problem where an option of guidance would change nothing, as no guide is named."""
     if not run.config.classes:
         raise Problem(
-            f"{run.folder.name} knows no classes: --guidance needs a model that does. Leave it out."
+            f"{run.folder.name} knows no classes: {option} needs a model that does, or --guide, a "
+            "worse one. Leave it out."
         )
     if not ask.labels(run.config.classes):
-        raise Problem("--guidance needs a class to guide to: give --class each, or numbers.")
+        raise Problem(f"{option} needs a class to guide to: give --class each, or numbers.")
 
 
 def drawn(ask: Drawing, opened: Opened) -> tuple[np.ndarray, int]:

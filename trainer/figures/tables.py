@@ -6,7 +6,7 @@ from typing import Any
 from trainer.data import ImageSet
 from trainer.figures.draw import small
 from trainer.figures.theory import ENDS, end_of
-from trainer.runs.cards import duration
+from trainer.runs.cards import duration, guidance_of
 
 # What the report itself says of its two systems: name, training, images seen, FID of
 # 1,024 samples, and how long these took to draw.
@@ -58,16 +58,16 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
     for found in cards:
         judged = [m for m in found["measures"] if m["kind"] == "likelihood"]
         best = max(judged, key=lambda m: m["values"]["images"], default=None)
-        samplers: dict[tuple[str, int, float | None], dict[int, dict[str, Any]]] = {}
+        samplers: dict[tuple[str, int, str], dict[int, dict[str, Any]]] = {}
         for m in found["measures"]:
             if m["kind"] == "samples":
                 asked = m["settings"]
-                key = (asked["sampler"], asked["steps"], asked.get("guidance"))
+                key = (asked["sampler"], asked["steps"], guidance_of(asked))
                 samplers.setdefault(key, {})[m["settings"]["count"]] = m
         time = "not recorded" if found["seconds"] is None else duration(found["seconds"])
         seen = "?" if found["images_seen"] is None else f"{found['images_seen']:,}"
         first = (found["name"], time, seen)
-        unmeasured = {("not measured", 0, None): dict[int, dict[str, Any]]()}
+        unmeasured = {("not measured", 0, ""): dict[int, dict[str, Any]]()}
         for (sampler, steps, guidance), by_count in (samplers or unmeasured).items():
             cells = []
             for count in counts:
@@ -79,7 +79,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
             if timed:
                 spent = f"{timed['values']['seconds']:,.0f} for {timed['settings']['count']:,}"
             words = f"{sampler}, {steps}" if steps else sampler
-            words += f", guidance {guidance:g}" if guidance is not None else ""
+            words += f", {guidance}" if guidance else ""
             nfe = str(timed["values"]["nfe"]) if timed else "—"
             sure = _share(timed["values"] if timed else {})
             likely = ("", "") if first[0] == "" else ("—", "—")

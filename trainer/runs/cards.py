@@ -75,11 +75,23 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def guidance_of(settings: dict[str, Any]) -> str:
+    """How samples were guided, in words: "guidance 2 by 00002814, σ/α 0.3 to 5"; "" if not."""
+    if "guidance" not in settings:
+        return ""
+    words = f"guidance {settings['guidance']:g}"
+    words += f" by {settings['guide']}" if settings.get("guide") else ""
+    low, high = settings.get("guidance_from"), settings.get("guidance_to")
+    if low or high:
+        words += f", σ/α {low or 0:g} to " + ("∞" if high is None else f"{high:g}")
+    return words
+
+
 def describe(measure: Measure) -> str:
     """A measure in one sentence, with the counts it was made of."""
     values, settings = measure.values, measure.settings
     if measure.kind == "samples":
-        guidance = f" at guidance {settings['guidance']:g}" if "guidance" in settings else ""
+        guidance = f" at {words}" if (words := guidance_of(settings)) else ""
         facts = [
             f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
             f"{settings['steps']} steps{guidance} (as many test images: {values['floor']:.2f})"

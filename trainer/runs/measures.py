@@ -19,7 +19,7 @@ import torch
 from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.devices import machine
-from trainer.drawing import Opened, draw
+from trainer.drawing import draw, open_model
 from trainer.likelihood import bits_per_dim, variational_bound
 from trainer.problems import Problem, as_json, write_file
 from trainer.requests import Drawing
@@ -99,18 +99,18 @@ def own_sampler(run: Run) -> tuple[str, int]:
 
 
 def drawn(
-    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, guidance: float = 1.0
+    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, **guided: Any
 ) -> Generator[float, None, tuple[np.ndarray, list[float], int]]:
     """Samples as uint8 (count, C, H, W), seconds after each batch of 64, NFE of one image.
 
-    Yields the share done. Of a model with classes every class is asked for in turn. In float32, so
-    that machines can be compared.
+    Yields the share done. Of a model with classes every class is asked for in turn, at guidance 1
+    unless `guided` (trainer.requests.GUIDED) says. In float32, so that machines can be compared.
     """
     ask = Drawing(
-        model=str(run.folder), sampler=sampler, steps=steps, guidance=guidance, count=count,
-        seed=seed, batch=BATCH, precision="float32",
+        model=str(run.folder), sampler=sampler, steps=steps, count=count, seed=seed, batch=BATCH,
+        precision="float32", **{"guidance": 1.0} | guided,
     )  # fmt: skip
-    opened = Opened(run, run.model(device=device), device)
+    opened = open_model(ask, (Path(),), device)
     parts: list[np.ndarray] = []
     seconds = [0.0]
     for stage in draw(ask, opened):
@@ -131,20 +131,24 @@ def measure_samples(
     seed: int = 0,
     device: str = "cpu",
     recompute: bool = False,
-    guidance: float = 1.0,
+    **guided: Any,
 ) -> Generator[float, None, list[Measure]]:
     """FID and its company of the first so many samples, for each of `counts`; cached.
 
     The largest set that is not known yet is drawn once. Yields the share done, returns a Measure
-    for each count, in order. Of a model with classes, `guidance` counts, and "asked" is the share
-    of samples in which the classifier sees the class that was asked for.
+    for each count, in order. `guided` are settings of guidance (trainer.requests.GUIDED), at scale
+    1 unless given. Of a model with classes "asked" is the share of samples in which the classifier
+    sees the class that was asked for.
     """
     from trainer.metrics import classify, evaluate
     from trainer.metrics.features import feature_set
 
-    classes = run.config.classes
-    if guidance != 1 and not classes:
-        raise Problem(f"{run.folder.name} knows no classes: guidance needs a model that does.")
+    classes, scale = run.config.classes, guided.get("guidance", 1.0)
+    leads = bool(classes or guided.get("guide"))
+    if scale != 1 and not leads:
+        raise Problem(
+            f"{run.folder.name} knows no classes: guidance needs a model that does, or a guide."
+        )
 
     def settings(count: int) -> dict[str, Any]:
         found = {
@@ -154,14 +158,15 @@ def measure_samples(
             "seed": seed,
             "features": feature_set("digits").name,
         }
-        return found | ({"guidance": guidance} if classes else {})
+        other = {name: value for name, value in guided.items() if name != "guidance" and value}
+        return found | ({"guidance": scale, **other} if leads else {})
 
     known = {count: find(run, "samples", settings(count)) for count in counts}
     missing = sorted(count for count in counts if recompute or known[count] is None)
     if missing:
         checkpoint, _ = checkpoint_facts(run.newest())
         images, seconds, nfe = yield from drawn(
-            run, device, missing[-1], sampler, steps, seed, guidance
+            run, device, missing[-1], sampler, steps, seed, **guided
         )
         for count in missing:
             report = evaluate(images[:count], data)

@@ -132,7 +132,7 @@ class EditView(View):
         self._changed()
 
     def _choose_model(self) -> None:
-        self.inpaint.form["classes"].offer(self.model.classes)
+        self.inpaint.form.offer(self.model)
         self._changed()
 
     def _show_tool(self) -> None:
