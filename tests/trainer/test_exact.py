@@ -13,6 +13,7 @@ from trainer.config import ExactConfig
 from trainer.denoiser import Denoiser
 from trainer.drawing import drawn_images, open_model
 from trainer.exact import Gaussian, Images, TrainingSet
+from trainer.guidance import Guided
 from trainer.images import to_signed
 from trainer.likelihood import exact_nats
 from trainer.problems import Problem
@@ -126,7 +127,7 @@ def test_asked_for_a_class_it_is_the_model_of_that_class_and_guidance_goes_beyon
     wanted = [made(kind, images[labels == k]) if k >= 0 else model for k in asked.tolist()]
     alone = torch.cat([m.predict(x[k : k + 1], TIMES[k : k + 1]).x0 for k, m in enumerate(wanted)])
     assert torch.allclose(model.conditioned(asked).predict(x, TIMES).x0, alone, atol=1e-6)
-    guided = model.conditioned(asked, 3.0).predict(x, TIMES).x0
+    guided = Guided(model.conditioned(asked), model, process, 3.0).predict(x, TIMES).x0
     assert torch.allclose(guided, plain + 3 * (alone - plain), atol=1e-5)
     densities = [
         m.network.log_density(x[k : k + 1], TIMES[k : k + 1]) for k, m in enumerate(wanted)

@@ -1,4 +1,4 @@
-"""Guidance: a model's answer moved away from a worse one's, by class or by an earlier checkpoint."""
+"""Guidance: a model led away from a worse one, its class from none, itself from a checkpoint."""
 
 import json
 import math
