@@ -12,8 +12,11 @@ from trainer.samplers.ode import Heun
 
 
 class EulerMaruyama(Sampler):
-    """Euler-Maruyama on the reverse-time SDE (Song et al. 2021, equation 6); no noise where
-    sigma(s) = 0."""
+    """Euler-Maruyama on the reverse-time SDE (Song et al. 2021, equation 6).
+
+    Where sigma(s) = 0 the step ends in the model's x0: Euler's own would leave noise that can be
+    seen (Jolicoeur-Martineau et al. 2021, arXiv:2009.05475).
+    """
 
     random = leaves_noise = True
 
@@ -27,13 +30,13 @@ class EulerMaruyama(Sampler):
             )
 
     def step(self, at: Step) -> Tensor:
+        if not noisy(at.process, at.s, at.x):
+            return at.belief.x0
         t, h = now(at.t, at.x), float(at.t - at.s)
         drift, g = at.process.sde(at.x, t)
         sigma = at.process.marginal(t)[1]
         reverse = drift - spread(g**2, at.x) * score(at.belief.eps, sigma)
-        x = at.x - h * reverse
-        if noisy(at.process, at.s, x):
-            x = x + spread(g, x) * h**0.5 * at.fresh()
+        x: Tensor = at.x - h * reverse + spread(g, at.x) * h**0.5 * at.fresh()
         return x
 
 
@@ -54,8 +57,8 @@ class PredictorCorrector(Sampler):
 
     `corrections` Langevin steps at t with signal-to-noise ratio `snr`, then the reverse diffusion
     predictor to s (appendix E, equation 46): the forward step q(x_t | x_s) = N(a x, v I) is run
-    backwards as x_s = (2 - a) x + v score + sqrt(v) z; no noise where sigma(s) = 0. corrections + 1
-    evaluations a step.
+    backwards as x_s = (2 - a) x + v score + sqrt(v) z; where sigma(s) = 0 it ends in the model's
+    x0. corrections + 1 evaluations a step.
     """
 
     random = leaves_noise = True
@@ -70,10 +73,9 @@ class PredictorCorrector(Sampler):
         for _ in range(self.corrections):
             x = langevin(x, belief.eps, a, sigma, self.snr, at.noise.extra().to(x))
             belief = at.believe(x, at.t)
-        x = (2 - a) * x - var / sigma * belief.eps
-        if noisy(at.process, at.s, x):
-            x = x + var.sqrt() * at.fresh()
-        return x
+        if not noisy(at.process, at.s, x):
+            return belief.x0
+        return (2 - a) * x - var / sigma * belief.eps + var.sqrt() * at.fresh()
 
 
 class ReverseDiffusion(PredictorCorrector):
