@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run from a checkout, uninstalled
@@ -21,6 +22,23 @@ SMALL = {"network_parameters": {"width": 8, "blocks": 1}}
 def precision(request):
     """Both precisions: either may be what auto means where the tests run."""
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_are_measured():
+    """Let what measures coverage follow Qt's threads too: Python tells it of its own only."""
+    from diffviz.jobs.job import Job
+
+    run, follow = Job.run, threading.gettrace()
+
+    def followed(job):
+        sys.settrace(follow)
+        run(job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if follow is not None:
+            patch.setattr(Job, "run", followed)
+        yield
 
 
 @pytest.fixture(autouse=True)
