@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Evaluated", "Event", "Finished", "Saved", "Started", "Step", "Warned"]
+__all__ = ["Evaluated", "Event", "Finished", "Previewed", "Saved", "Started", "Step", "Warned"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,14 @@ class Step:
     elapsed: float
     rate: float = 0.0
     gradient: float = 0.0
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """Samples from the EMA weights, uint8 NCHW, quickly drawn from fixed noise."""
+
+    step: int
+    samples: "np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -76,4 +84,4 @@ class Finished:
     elapsed: float
 
 
-Event = Started | Step | Evaluated | Saved | Warned | Finished
+Event = Started | Step | Previewed | Evaluated | Saved | Warned | Finished

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, QUrl
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QMessageBox
 
 from diffviz.controls.form import Form, stored
 from diffviz.export import ExportSettings, Format, Shown, format_of, formats, with_ending
+from diffviz.shell import session
 from diffviz.shell.session import Session
 from diffviz.views import SIDE
 from diffviz.views.view import View
@@ -106,13 +107,11 @@ class Files:
                     raise Problem("There is no animation yet: sample first.")
                 yield path, shown(frames=frames)
             case "curves":
-                plots = {"loss": view.loss, "bits_per_dim": view.bpd}
                 if one.draws:
                     yield path, shown(widget=view.loss)
                     yield path.with_stem(path.stem + "-bpd"), shown(widget=view.bpd)
                 else:
-                    curves = {name: np.column_stack(plot.points()) for name, plot in plots.items()}
-                    yield path, shown(curves=curves, x="step")
+                    yield path, shown(curves=view.curves(), x="step")
             case _ if one.draws:
                 yield path, shown(widget=view)
             case _:
@@ -130,6 +129,20 @@ class Files:
             yield settings_in(path)
 
         self.window.start(read, lambda found: self.window.reopen(found[-1]))
+
+    def make_report(self) -> None:
+        """Draw the report's figures from all runs, and open their page in the browser."""
+        from diffviz.views.runs import work
+
+        home = self.window.session.home
+        make = partial(work.report, home / "report", session.SHIPPED, home / "runs")
+        self.window.start(make, self._reported)
+
+    def _reported(self, events: list[Any]) -> None:
+        last = events[-1]
+        self.window.session.message.emit(f"The report's page: {last.what} ({last.share:.0%})")
+        if last.page is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(last.page)))
 
     def ask_settings(self) -> None:
         """Ask how large and how fast exports shall be."""

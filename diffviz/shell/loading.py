@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffviz.views import VIEWS
 from trainer.problems import Problem
 
 
@@ -65,10 +66,13 @@ def read_images() -> Iterator[None]:
 
 
 def load_plots() -> Iterator[None]:
-    """Import the plotting library, which takes half a second of the window's thread otherwise."""
+    """Import the plotting library and the views, which would hold up the window's thread."""
     import pyqtgraph  # noqa: F401
 
     yield None
+    for entry in VIEWS.values():
+        entry.find()
+        yield None
 
 
 def warm_up(home: Path) -> Iterator[Ready]:

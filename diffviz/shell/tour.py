@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from diffviz.shell import style
 from diffviz.shell.window import MainWindow
-from diffviz.views import FIRST, SIDE, VIEWS
+from diffviz.views import FIRST, VIEWS
 from trainer.problems import Problem, file_problems, write_file
 
 PATIENCE = 300.0  # seconds: only what hangs should take so long
@@ -73,8 +73,7 @@ class Tour:
     def visit(self, name: str) -> None:
         """Show a view, let it do its job as far as it takes a moment, leave a picture."""
         view = self.window.views[name]
-        if name != SIDE:
-            self.window.stage.setCurrentWidget(view)
+        self.window.stage.setCurrentWidget(view)
         view.visit(self)
         self.look(name)
 

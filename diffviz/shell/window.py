@@ -1,4 +1,4 @@
-"""The main window: the training at the left, the stage of views at the right."""
+"""The main window: training's controls at the left, the stage of views at the right."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from diffviz.controls.form import read_stored, stored
 from diffviz.jobs import Job
-from diffviz.shell import faults, loading, session
+from diffviz.shell import faults, loading
 from diffviz.shell.actions import Action, add_action, make_menus
 from diffviz.shell.files import Files
 from diffviz.shell.session import Session
@@ -47,8 +47,13 @@ THEMES = {
 }
 
 
+def view_of(kept: object) -> str:
+    """The id of the view that is kept by its id or, before version 2, by its title."""
+    return next((name for name, entry in VIEWS.items() if entry.title == kept), str(kept))
+
+
 class MainWindow(QMainWindow):
-    """Training on the left; on the right the stage, a tab for each other view."""
+    """Training's controls on the left; on the right the stage, a tab for each view."""
 
     def __init__(self, home: Path) -> None:
         super().__init__()
@@ -84,14 +89,17 @@ class MainWindow(QMainWindow):
         self._make_themes(self.view_menu.addMenu("&Theme"))
         self.view_menu.addSeparator()
         menus["&Help"].insertAction(menus["&Help"].actions()[0], self.explain)
+        for name in (FIRST, SIDE):
+            self._make(name)
+            self._add(name)
         self.split = QSplitter(Qt.Orientation.Horizontal)
-        self.split.addWidget(self._make(SIDE))
+        self.split.addWidget(self.training.column)
         self.split.addWidget(self.stage)
+        self.training.began.connect(partial(self.stage.setCurrentWidget, self.training))
         self.split.setStretchFactor(1, 1)
         self.split.setSizes([380, 900])
         self.split.setChildrenCollapsible(False)
         self.setCentralWidget(self.split)
-        self._add(FIRST)
         if self.kept.contains("geometry"):
             self.restoreGeometry(self.kept.value("geometry"))
             self.split.restoreState(self.kept.value("split"))
@@ -112,7 +120,7 @@ class MainWindow(QMainWindow):
                        files.ask_curves),
                 Action("exportViewAction", "Export this &view…", "Ctrl+Shift+V", files.ask_view),
                 Action("exportSettingsAction", "Export &settings…", "", files.ask_settings),
-                Action("reportAction", "Make the &report's page…", "", self.make_report),
+                Action("reportAction", "Make the &report's page…", "", files.make_report),
                 None,
                 Action("quitAction", "&Quit", quit_key, self.close),
             ],
@@ -148,7 +156,7 @@ class MainWindow(QMainWindow):
 
     @property
     def training(self) -> Any:
-        """The view at the left."""
+        """The view whose controls stand at the left."""
         return self.views[SIDE]
 
     @property
@@ -187,9 +195,12 @@ class MainWindow(QMainWindow):
             return False
         return self.warming in self.jobs or self.trajectories.film_awaited
 
-    def _grow(self) -> None:
-        """What comes after the first sight, a piece a turn: plots, views; then all is ready."""
-        if self._film_awaited() or self.plotting in self.jobs:
+    def _grow(self, made: str = "") -> None:
+        """What comes after the first sight, a piece a turn: plots, views (`made`: to be added)."""
+        if made:
+            self._add(made)
+            QTimer.singleShot(0, self, self._grow)
+        elif self._film_awaited() or self.plotting in self.jobs:
             QTimer.singleShot(10, self, self._grow)
         elif self.plotting is None:
             self.plotting = self.start(loading.load_plots)
@@ -199,14 +210,15 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, self, self._grow)
         elif name := next(self.later, None):
             self.setProperty("loading", False)
-            self._add(name)
-            QTimer.singleShot(0, self, self._grow)
+            self._make(name)
+            QTimer.singleShot(0, self, partial(self._grow, name))
         elif self.warming in self.jobs:
             QTimer.singleShot(10, self, self._grow)
         else:
             self.ready = True
+            self.training.settled.start()
 
-    def _make(self, name: str) -> View:
+    def _make(self, name: str) -> None:
         """Make the view of that id, and set it as it was left."""
         view: View = VIEWS.named(name).find()(self.session)
         self.views[name] = view
@@ -219,17 +231,14 @@ class MainWindow(QMainWindow):
                 view.prepare(read_stored(view.kind, settings))
         except (Problem, ValueError, RecursionError):
             self.session.message.emit(f"{VIEWS[name].title} starts anew: what was kept is damaged.")
-        return view
 
     def _kept_view(self) -> str:
         """The id of the view that was on the stage when the window was last closed."""
-        kept = str(self.kept.value("view", self.kept.value("panel", FIRST)))
-        titles = {entry.title: name for name, entry in VIEWS.items()}
-        return titles.get(kept, kept)
+        return view_of(self.kept.value("view", self.kept.value("panel", FIRST)))
 
     def _add(self, name: str) -> None:
-        """Make the view a tab with a menu entry, and set it as the last session left it."""
-        view, entry = self._make(name), VIEWS[name]
+        """Make the view a tab with a menu entry."""
+        view, entry = self.views[name], VIEWS[name]
         number = self.stage.addTab(view, entry.title) + 1
         self.stage.setTabToolTip(number - 1, entry.tip)
         keys = f"Ctrl+{number}" if number < 10 else ""
@@ -274,19 +283,6 @@ class MainWindow(QMainWindow):
         job.ended.connect(lambda: self.jobs.remove(job))
         job.begin()
         return job
-
-    def make_report(self) -> None:
-        """Draw the report's figures from all runs, and open their page in the browser."""
-        from diffviz.views.runs import work
-
-        out, own = self.session.home / "report", self.session.home / "runs"
-        self.start(partial(work.report, out, session.SHIPPED, own), self._reported)
-
-    def _reported(self, events: list[Any]) -> None:
-        last = events[-1]
-        self.session.message.emit(f"The report's page: {last.what} ({last.share:.0%})")
-        if last.page is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(last.page)))
 
     def _warmed(self, events: list[loading.Ready]) -> None:
         for event in events:
@@ -341,14 +337,12 @@ class MainWindow(QMainWindow):
 
     def reopen(self, settings: dict[str, Any]) -> None:
         """Make the view again that these settings, out of a file, came from."""
-        titles = {entry.title: name for name, entry in VIEWS.items()}
-        name = str(settings.get("view", titles.get(str(settings.get("panel")), "")))
+        name = view_of(settings.get("view", settings.get("panel")))
         if name not in self.views:
             self.show_problem("That file's settings name a view that this version does not have.")
             return
         view = self.views[name]
-        if name != SIDE:
-            self.stage.setCurrentWidget(view)
+        self.stage.setCurrentWidget(view)
         try:
             view.restore(read_stored(view.kind, settings))
         except Problem as problem:

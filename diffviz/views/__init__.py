@@ -4,12 +4,12 @@ from trainer.catalogue import Catalogue, Entry
 
 VIEWS = Catalogue(
     "view",
-    Entry("training", "Training", "Trains a model, live",
-          "diffviz.views.training.view:TrainingView"),
     Entry(
         "trajectories", "Trajectories", "Noising beside denoising, through time",
         "diffviz.views.trajectories.view:TrajectoriesView",
     ),
+    Entry("training", "Training", "A model as it learns, live",
+          "diffviz.views.training.view:TrainingView"),
     Entry(
         "samplers", "Samplers", "Samplers side by side on the same noise",
         "diffviz.views.samplers.view:SamplersView",
@@ -31,4 +31,5 @@ VIEWS = Catalogue(
         "diffviz.views.spectrum.view:SpectrumView",
     ),
 )  # fmt: skip
-SIDE, FIRST = "training", "trajectories"  # the view at the left, and the first on the stage
+# The view whose controls stand at the left, and the one that is on the stage at first.
+SIDE, FIRST = "training", "trajectories"

@@ -13,6 +13,7 @@ from diffviz.widgets.plot import Plot
 
 REDRAW_MS = 100
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
+FEW = 100  # points, up to which each can be seen
 FAINTNESS = 0.55  # the background's share in the raw line's colour under a smoothed one
 
 
@@ -36,7 +37,8 @@ def _smoothed(ys: np.ndarray, start: float) -> np.ndarray:
 class CurvePlot(Plot):
     """Plots y against x as points arrive, with a smoothed line over the raw one if `smooth`.
 
-    `x` must not decrease: only the part in view is drawn, and it is found by bisection.
+    Errors of points are drawn as bars, but on a logarithmic axis. `x` must not decrease: only the
+    part in view is drawn, and it is found by bisection.
     """
 
     live = True
@@ -57,7 +59,7 @@ class CurvePlot(Plot):
         self._smooth = smooth
         self._log = False
         self._count = 0
-        self._data = np.empty((3, 256))  # x, y and smoothed y, with room to grow
+        self._data = np.empty((4, 256))  # x, y, smoothed y, errors, with room to grow
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.setInterval(REDRAW_MS)
@@ -65,10 +67,9 @@ class CurvePlot(Plot):
 
     def build(self, item: Any) -> None:
         item.setLogMode(x=False, y=self._log)
-        # Points too where they are few, or the first alone could not be seen.
-        marks = {} if self._smooth else {"symbol": "o", "symbolSize": 5, "symbolPen": None}
-        self._raw_line = item.plot(connect="finite", **marks)
+        self._raw_line = item.plot(connect="finite", symbolSize=5, symbolPen=None)
         self._smooth_line = item.plot(connect="finite")
+        self._bars: Any = None
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Copies of all x and y given so far."""
@@ -80,9 +81,9 @@ class CurvePlot(Plot):
         self._add(xs, ys)
         self.redraw()
 
-    def append(self, xs: ArrayLike, ys: ArrayLike) -> None:
-        """Add points (or one); they are drawn within a tenth of a second."""
-        self._add(xs, ys)
+    def append(self, xs: ArrayLike, ys: ArrayLike, errors: ArrayLike = 0.0) -> None:
+        """Add points (or one), and how far each may be off; drawn within a tenth of a second."""
+        self._add(xs, ys, errors)
         if not self._redraw_timer.isActive():
             self._redraw_timer.start()
 
@@ -102,13 +103,29 @@ class CurvePlot(Plot):
     def redraw(self) -> None:
         """Bring the picture up to date."""
         self._redraw_timer.stop()
-        self._empty.setVisible(self._count == 0)
+        self.show_empty(self._count == 0)
         if not self.made:
             return
-        xs, ys, smooth = self._data[:, : self._count].copy()
-        self._raw_line.setData(xs, self._drawable(ys))
+        xs, ys, smooth, errors = self._data[:, : self._count].copy()
+        # Points too where they are few, or the first alone could not be seen.
+        marks = "o" if self._count <= FEW and not self._smooth else None
+        self._raw_line.setData(xs, self._drawable(ys), symbol=marks)
         if self._smooth:
             self._smooth_line.setData(xs, self._drawable(smooth))
+        self._draw_bars(xs, ys, errors)
+
+    def _draw_bars(self, xs: np.ndarray, ys: np.ndarray, errors: np.ndarray) -> None:
+        """From one error below each point to one above it, where there is an error."""
+        if self._bars is not None:
+            self.item.removeItem(self._bars)
+            self._bars = None
+        known = (errors > 0) & np.isfinite(ys + errors)
+        if known.any() and not self._log:
+            from pyqtgraph import ErrorBarItem
+
+            x, y, height = xs[known], ys[known], 2 * errors[known]
+            self._bars = ErrorBarItem(x=x, y=y, height=height, pen=self._raw_line.opts["pen"])
+            self.item.addItem(self._bars)
 
     def recolour(self, palette: QPalette) -> None:
         from pyqtgraph import mkPen
@@ -119,19 +136,22 @@ class CurvePlot(Plot):
         self._raw_line.setPen(mkPen(raw, width=1))
         self._raw_line.setSymbolBrush(raw)
         self._smooth_line.setPen(mkPen(smooth, width=2))
+        if self._bars is not None:
+            self._bars.setData(pen=mkPen(raw, width=1))
 
-    def _add(self, xs: ArrayLike, ys: ArrayLike) -> None:
+    def _add(self, xs: ArrayLike, ys: ArrayLike, errors: ArrayLike = 0.0) -> None:
         x = np.atleast_1d(np.asarray(xs, float))
         y = np.atleast_1d(np.asarray(ys, float))
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"x and y differ in shape: {x.shape} and {y.shape}")
         old, new = self._count, self._count + len(x)
         if new > self._data.shape[1]:
-            grown = np.empty((3, max(new, 2 * self._data.shape[1])))
+            grown = np.empty((4, max(new, 2 * self._data.shape[1])))
             grown[:, :old] = self._data[:, :old]
             self._data = grown
         self._data[0, old:new] = x
         self._data[1, old:new] = y
+        self._data[3, old:new] = errors
         if self._smooth:
             start = float(self._data[2, old - 1]) if old else float("nan")
             self._data[2, old:new] = _smoothed(y, start)

@@ -38,9 +38,9 @@ class CurvesPlot(Plot):
         self._marked: dict[str, np.ndarray] = {}
         self._numbers: dict[str, int | None] = {}
         self._logs = (False, False)
-        _ = self.plot  # where there are curves to compare pyqtgraph is loaded
 
     def build(self, item: Any) -> None:
+        item.setLogMode(*self._logs)
         self._level = item.plot()
         self._legend = item.addLegend(offset=(-8, 8))
 
@@ -73,7 +73,7 @@ class CurvesPlot(Plot):
         if recoloured:
             self.apply_palette()
         self._lines[name].setData(*self._data[name])
-        self._empty.setVisible(False)
+        self.show_empty(False)
 
     def set_marks(self, name: str, xs: np.ndarray) -> None:
         """Put marks on the curve of that name at these x."""
@@ -105,7 +105,7 @@ class CurvesPlot(Plot):
             self._marked.pop(name, None)
             del self._data[name], self._numbers[name]
             self.apply_palette()
-        self._empty.setVisible(not self._data)
+        self.show_empty(not self._data)
 
     def set_labels(self, title: str, y_label: str) -> None:
         """Name the plot and its y axis anew."""
@@ -116,10 +116,14 @@ class CurvesPlot(Plot):
     def set_log(self, x: bool, y: bool) -> None:
         """Choose logarithmic axes."""
         self._logs = x, y
-        self.item.setLogMode(x=x, y=y)
-        for name in self._marks:
-            self._place_marks(name)
-        self.item.enableAutoRange()
+        if self.made:
+            self.item.setLogMode(x=x, y=y)
+            for name in self._marks:
+                self._place_marks(name)
+            self.item.enableAutoRange()
+
+    def redraw(self) -> None:
+        self.show_empty(not self._data)
 
     def set_level(self, name: str, y: float | None) -> None:
         """Draw a dashed line at that height under the curves, with its name; None: no line."""

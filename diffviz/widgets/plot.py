@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QImage, QPaintEvent, QPalette
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 WAIT_MS = 30
+GRID = 51  # how opaque grid lines are, of 255
 
 
 def dress(axis: Any, text: QColor, label: str = "") -> None:
@@ -68,7 +69,7 @@ class Plot(QWidget):
             if self.live:
                 item.setDownsampling(auto=True, mode="peak")
                 item.setClipToView(True)
-                item.showGrid(x=True, y=True, alpha=0.2)
+                item.showGrid(x=True, y=True, alpha=GRID / 255)
             else:
                 item.hideButtons()
                 item.setMouseEnabled(x=False, y=False)
@@ -126,6 +127,16 @@ class Plot(QWidget):
         for side in ("left", "bottom", "top", "right"):
             dress(item.getAxis(side), text, self.labels.get(side, ""))
         self.recolour(palette)
+
+    def show_empty(self, empty: bool) -> None:
+        """Say that there is nothing to plot, on axes without numbers; or that there is."""
+        self._empty.setVisible(empty)
+        if self.made:
+            for side in ("left", "bottom"):
+                axis = self.item.getAxis(side)
+                if axis.style["showValues"] == empty:
+                    axis.setStyle(showValues=not empty)
+                    axis.setGrid(False if empty else GRID)
 
     def set_placeholder(self, text: str) -> None:
         """Set what to say while there is nothing to plot."""

@@ -112,7 +112,7 @@ def main() -> int:
         first, begun = training.loss.points()[0].size, time.perf_counter()
         late += live(arguments.seconds / 3)
         steps = training.loss.points()[0].size - first
-        speed = steps * training.batch.value() / (time.perf_counter() - begun)
+        speed = steps * training.column.batch.value() / (time.perf_counter() - begun)
         training.stop_button.click()
         live(60, lambda: not training.training)
         ratios.append(speed / alone)

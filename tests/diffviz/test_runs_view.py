@@ -54,7 +54,9 @@ def test_checkpoints_draw_from_the_same_noise(qtbot, runs):
     panel, _ = runs
     row = next(r for r in range(panel.table.rowCount()) if panel.table.item(r, 0).text() == "mine")
     panel.table.selectRow(row)
+    assert all(view.isHidden() for view in panel.stage_views)  # no empty places
     qtbot.mouseClick(panel.buttons["draw"], Qt.MouseButton.LeftButton)
+    assert [view.isHidden() for view in panel.stage_views] == [False, False, True]
     qtbot.waitUntil(lambda: panel.stage_views[1].images is not None, timeout=30_000)
     # Both files hold the same weights here, so the same noise gives the same pictures.
     assert np.array_equal(panel.stage_views[0].images, panel.stage_views[1].images)
@@ -123,7 +125,7 @@ def test_everything_confirmed_is_done_however_soon_it_follows(qtbot, runs, monke
 
 def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
     training, panel = window.training, window.views["runs"]
-    training.epochs.setValue(20)
+    training.column.epochs.setValue(20)
     qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: training.loss.points()[0].size >= 3, timeout=30_000)
     training.stop()

@@ -396,6 +396,21 @@ def test_curve_follows_the_palette(qtbot, curve):
         assert axis.autoSIPrefixScale == 1  # never 940 for 0.94
 
 
+def test_errors_are_bars_and_an_empty_plot_has_no_numbers(qtbot):
+    curve = CurvePlot("Bits/dim", "bits/dim", "step", "bpdPlot")
+    qtbot.addWidget(curve)
+    axis = curve.item.getAxis("left")
+    assert not axis.style["showValues"]
+    curve.append([1, 2, 3], [4.0, 3.0, 2.5], [0.5, np.nan, 0.25])
+    curve.redraw()
+    assert axis.style["showValues"]
+    assert curve._bars.opts["x"].tolist() == [1, 3]
+    assert curve._bars.opts["height"].tolist() == [1.0, 0.5]  # from one error below to one above
+    curve.clear()
+    assert curve._bars is None
+    assert not axis.style["showValues"]
+
+
 def lines_plot():
     plot = LinesPlot("plot", "Lines", "y")
     plot.show_lines([Line("a", np.array([0.0, 1.0]), np.array([1.0, 2.0]), 0)])

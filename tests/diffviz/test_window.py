@@ -17,8 +17,10 @@ from diffviz.export.files import settings_in
 from diffviz.shell import style
 from diffviz.shell.tour import Tour
 from diffviz.shell.window import MainWindow
+from diffviz.views.training.view import MOST_FRAMES, about
 from diffviz.widgets.mosaic import compose
 from trainer.config import PRESETS
+from trainer.events import Previewed
 
 NAMES = [
     "trainButton",
@@ -56,35 +58,35 @@ def test_nothing_is_cut_off_at_1280_by_800(window):
     assert least.width() <= 1280
     assert least.height() <= 800
     assert (window.width(), window.height()) == (1280, 800)
-    training = window.training
-    for field in (training.preset, training.epochs, training.rate, training.more_button):
+    column = window.training.column
+    for field in (column.preset, column.epochs, column.rate, column.more_button):
         assert field.height() >= field.sizeHint().height()
 
 
 def test_the_button_follows_the_spin_box(window):
     assert window.training.train_button.text() == "Train 300 epochs"
-    window.training.epochs.setValue(1)
+    window.training.column.epochs.setValue(1)
     assert window.training.train_button.text() == "Train 1 epoch"
 
 
 def test_another_process_and_dataset_go_into_the_settings(window, monkeypatch, tmp_path):
     panel = window.training
-    panel.process.setCurrentIndex(panel.process.findData("ve"))
+    panel.column.process.setCurrentIndex(panel.column.process.findData("ve"))
     assert (panel.config().process, panel.config().prediction) == ("ve", "v")
     panel.preset.setCurrentIndex(panel.preset.findData("report-ddpm"))
     assert panel.config() == PRESETS["report-ddpm"].with_changes(epochs=300)
-    panel.process.setCurrentIndex(panel.process.findData("ddpm-zero-snr"))
+    panel.column.process.setCurrentIndex(panel.column.process.findData("ddpm-zero-snr"))
     assert panel.config().process_parameters["steps"] == 300
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    panel.dataset.setCurrentIndex(1)
-    panel.dataset.activated.emit(1)
+    panel.column.dataset.setCurrentIndex(1)
+    panel.column.dataset.activated.emit(1)
     assert panel.config().dataset == str(tmp_path)
 
 
 def test_further_settings_go_into_the_settings(qtbot, window):
     panel = window.training
     before = panel.config()
-    qtbot.mouseClick(panel.more_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.column.more_button, Qt.MouseButton.LeftButton)
     form = panel.form
     assert form["ema"].isVisible()
     form["loss_weighting"].setCurrentIndex(form["loss_weighting"].findData("min-snr"))
@@ -92,7 +94,7 @@ def test_further_settings_go_into_the_settings(qtbot, window):
     form["ema"].setValue(0.99)
     changed = {"loss_weighting": "min-snr", "classes": 10, "ema": 0.99}
     assert panel.config() == before.with_changes(**changed)
-    assert "3 changed" in panel.more_button.text()
+    assert "3 changed" in panel.column.more_button.text()
     panel.preset.setCurrentIndex(1)
     assert panel.config().classes == 0
 
@@ -101,14 +103,14 @@ def test_every_preset_is_what_the_form_asks_for(window):
     panel = window.training
     for name, config in PRESETS.items():
         panel.preset.setCurrentIndex(panel.preset.findData(name))
-        assert panel.config() == config.with_changes(epochs=panel.epochs.value())
-        assert "changed" not in panel.more_button.text()
+        assert panel.config() == config.with_changes(epochs=panel.column.epochs.value())
+        assert "changed" not in panel.column.more_button.text()
 
 
 def test_the_trainings_settings_return_on_the_next_start(qtbot, window):
     panel = window.training
     panel.preset.setCurrentIndex(panel.preset.findData("report-ddpm"))
-    panel.epochs.setValue(7)
+    panel.column.epochs.setValue(7)
     panel.form.set_values({"ema": 0.9, "network": "lean"})
     asked = panel.config()
     assert asked.network_parameters == {}
@@ -252,7 +254,7 @@ def test_sampling_starts_from_a_noised_image(qtbot, window):
 
 def test_train_pause_stop_and_resume(qtbot, window):
     panel = window.training
-    panel.epochs.setValue(200)
+    panel.column.epochs.setValue(200)
     qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.bpd.points()[0].size >= 2, timeout=60_000)
     qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
@@ -278,6 +280,50 @@ def test_train_pause_stop_and_resume(qtbot, window):
     first = len(losses) + 1
     qtbot.waitUntil(lambda: panel.loss.points()[0].size > 0, timeout=20_000)
     assert panel.loss.points()[0][0] == first
+
+
+def test_training_is_seen_as_curves_and_as_a_film(qtbot, window, tmp_path):
+    panel = window.training
+    qtbot.waitUntil(lambda: "Training would take about" in panel.status.text(), timeout=60_000)
+    assert "images/s" in panel.status.text()
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    assert window.view is panel
+    qtbot.waitUntil(lambda: len(panel.frames) >= 2, timeout=60_000)
+    qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.training, timeout=20_000)
+    count = panel.loss.points()[0].size
+    assert [panel.curves()[name].shape for name in ("loss", "learning_rate", "gradient_norm")] == [
+        (count, 2)
+    ] * 3
+    assert (panel.curves()["learning_rate"][:, 1] > 0).all()
+    assert panel.by_time.points()[0].tolist() == pytest.approx([0.05 + 0.1 * k for k in range(10)])
+    assert np.array_equal(panel.film.images, panel.frames[-1][1])
+    panel.timeline.slider.setValue(0)
+    first, pictures = panel.frames[0]
+    assert panel.timeline.caption.text() == f"step {first.step:,}"
+    assert np.array_equal(panel.grid(), pictures)
+    window.files.animation(tmp_path / "film.gif")
+    qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == len(panel.frames)
+
+
+def test_a_film_keeps_its_first_and_newest_frame_however_long_it_gets(window):
+    panel = window.training
+    for step in range(1, 2 * MOST_FRAMES):
+        panel._add_frame(Previewed(step, np.zeros((1, 1, 4, 4), np.uint8)))
+    kept = [event.step for event, _ in panel.frames]
+    assert MOST_FRAMES // 2 <= len(kept) <= MOST_FRAMES
+    assert (kept[0], kept[-1]) == (1, 2 * MOST_FRAMES - 1)
+    assert panel.timeline.count() == len(kept)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 s"), (99, "99 s"), (150, "2 min"), (7300, "2 h"), (400_000, "5 days")],
+)
+def test_a_time_to_come_is_told_roughly(seconds, said):
+    assert about(seconds) == said
 
 
 def test_closing_while_training_asks_and_saves(qtbot, window, monkeypatch):
@@ -421,8 +467,8 @@ def test_a_data_set_shows_itself_before_training(qtbot, window, monkeypatch, tmp
     (tmp_path / "mine" / ".DS_Store").write_bytes(b"left behind")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "mine"))
     panel = window.training
-    panel.dataset.setCurrentIndex(1)
-    panel.dataset.activated.emit(1)
+    panel.column.dataset.setCurrentIndex(1)
+    panel.column.dataset.activated.emit(1)
     qtbot.waitUntil(lambda: panel.samples.images is not None, timeout=20_000)
     assert panel.samples.images.shape == (11, 32, 32, 3)
     said = panel.status.text()
@@ -431,6 +477,6 @@ def test_a_data_set_shows_itself_before_training(qtbot, window, monkeypatch, tmp
     found = []
     window.session.problem.connect(found.append)
     (tmp_path / "mine" / "ants" / "0.png").write_bytes(b"no image")
-    panel.dataset.activated.emit(1)
+    panel.column.dataset.activated.emit(1)
     qtbot.waitUntil(lambda: bool(found), timeout=20_000)
     assert "0.png is not an image" in found[0]

@@ -138,10 +138,14 @@ def test_rk45_follows_the_closed_form_at_every_frame(name):
     assert float((frames[-1].x - model.flow(x_T, 1.0, 0.0)).abs().max()) < 4e-3
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "heun", "dpm-solver++", "ddpm", "edm-heun"])
+@pytest.mark.parametrize(
+    "sampler", [name for name in SAMPLERS if name not in ("probability-flow", "rk45")]
+)
 @pytest.mark.parametrize("name", PROCESSES)
 def test_data_of_one_point_is_found_in_few_steps(sampler, name):
-    """Where x0 is constant and eps along the path too, these samplers are exact at any step."""
+    """Where x0 is constant these samplers end in it after any steps: none leaves noise."""
+    if sampler == "euler-maruyama" and name in BLOWS_UP:
+        pytest.skip("Euler-Maruyama refuses it")
     process, point = PROCESSES[name].make(), 0.3
 
     def model(x, t):

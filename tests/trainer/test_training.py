@@ -14,7 +14,7 @@ from trainer.config import PRESETS
 from trainer.data import load_mnist
 from trainer.denoiser import Denoiser
 from trainer.drawing import drawn_images
-from trainer.events import Evaluated, Finished, Saved, Step
+from trainer.events import Evaluated, Finished, Previewed, Saved, Step
 from trainer.images import to_signed
 from trainer.problems import Problem
 from trainer.processes import make_process
@@ -26,6 +26,7 @@ from trainer.training import train
 from trainer.training.fit import fit
 from trainer.training.learner import Learner
 from trainer.training.loop import _evaluate
+from trainer.training.speed import speed
 
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1},
@@ -84,6 +85,26 @@ def test_resuming_is_bit_identical(tmp_path, preset, small):
     assert all(torch.equal(one[name], other[name]) for name in one)
     losses = [[m["loss"] for m in r.metrics() if "loss" in m] for r in (whole, broken)]
     assert losses[0] == losses[1]
+
+
+def test_previews_by_the_clock_change_nothing_of_what_is_learnt(tmp_path, small):
+    plain, watched = (Run.create(tmp_path / name, small) for name in ("plain", "watched"))
+    list(train(small, plain, "cpu"))
+    seen = [e for e in train(small, watched, "cpu", preview_every=0.0) if isinstance(e, Previewed)]
+    assert seen[-1].step == 8
+    assert seen[-1].samples.shape == (16, 1, 28, 28)
+    one, other = weights(plain), weights(watched)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    ask = Drawing(model=str(watched.folder), sampler="ddim", steps=20, precision=small.precision)
+    assert np.array_equal(seen[-1].samples, drawn_images(ask.with_changes(count=16)))
+
+
+def test_speed_is_measured_and_leaves_nothing(small):
+    rates = list(speed(small, load_mnist()))
+    assert len(rates) >= 2
+    assert min(rates) > 0
+    with pytest.raises(Problem, match="at least 2 images"):
+        next(speed(small.with_changes(limit_images=1), load_mnist()))
 
 
 def learner(**changes):

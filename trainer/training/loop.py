@@ -15,7 +15,7 @@ from trainer.data.samples import grid_png
 from trainer.denoiser import Denoiser, target
 from trainer.devices import best_device, machine, precision_of
 from trainer.drawing import precision_for, seeds
-from trainer.events import Evaluated, Event, Finished, Saved, Started, Step, Warned
+from trainer.events import Evaluated, Event, Finished, Previewed, Saved, Started, Step, Warned
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.networks import make_network
@@ -36,6 +36,9 @@ from trainer.training.parts import pieces
 
 FLUSH_SECONDS = 0.05
 SAVE_SECONDS = 120.0
+QUICK = ("ddim", 20)  # what draws previews by the clock, of any process
+FIRST_PREVIEW = 1.0  # seconds after the beginning
+PREVIEW_SHARE = 0.04  # of the time, which previews by the clock take at most
 BOUND, LOSSES = 1, 2  # streams of an evaluation, which share no noise
 
 
@@ -48,13 +51,14 @@ def _evaluate(learner: Learner, data: ImageSet, step: int, epoch: int) -> Evalua
     bits = variational_bound(learner.ema, learner.process, held_out, bound)
     error = float(bits.std() / len(bits) ** 0.5) if len(bits) > 1 else math.nan
     by_time = _loss_by_time(learner, to_signed(held_out), losses)
-    return Evaluated(step, epoch, float(bits.mean()), error, _preview(learner, data.shape), by_time)
+    samples = _preview(learner, data.shape, config.preview_sampler, config.preview_steps)
+    return Evaluated(step, epoch, float(bits.mean()), error, samples, by_time)
 
 
-def _preview(learner: Learner, shape: tuple[int, int, int]) -> np.ndarray:
+def _preview(learner: Learner, shape: tuple[int, int, int], sampler: str, steps: int) -> np.ndarray:
     """What trainer.drawing would draw of these weights, each class in turn at guidance 1."""
     config, process, device = learner.config, learner.process, learner.device
-    sampler, steps, places = config.preview_sampler, config.preview_steps, config.preview_images
+    places = config.preview_images
     ask = Drawing(sampler=sampler, steps=steps, precision=config.precision)
     precision = precision_of(precision_for(ask), device)
     model = Denoiser(
@@ -87,10 +91,14 @@ def train(
     data: ImageSet | None = None,
     loss: Loss = squared_error,
     optimiser: Optimiser | None = None,
+    preview_every: float | None = None,
 ) -> Iterator[Event]:
     """Train `config` into `run`, going on where its state stands; yields what happens, as it does.
 
     `loss` and `optimiser` replace the config's own (trainer.training.fit).
+
+    With `preview_every` it also draws samples: a second after it began, at the end, and in between
+    each so many seconds, or more seldom where they would take more than PREVIEW_SHARE of the time.
 
     Not asking for the next event pauses. Closing the generator, or any failure but a loss that is
     not finite, leaves the state on disk. On one machine the same settings give the same weights,
@@ -105,7 +113,7 @@ def train(
         _follow(run, lessons, learner)
         return
     with run.lock():
-        yield from _lead(run, data, lessons, learner)
+        yield from _lead(run, data, lessons, learner, preview_every)
     team().wait()
 
 
@@ -177,7 +185,9 @@ def _follow(run: Run, lessons: Lessons, learner: Learner) -> None:
     team().wait()  # for the leader to have written everything
 
 
-def _lead(run: Run, data: ImageSet, lessons: Lessons, learner: Learner) -> Iterator[Event]:
+def _lead(
+    run: Run, data: ImageSet, lessons: Lessons, learner: Learner, preview_every: float | None
+) -> Iterator[Event]:
     config, device = learner.config, learner.device
     done, spent = _stand(run, learner)
     steps, per_epoch = lessons.steps, lessons.per_epoch
@@ -190,6 +200,7 @@ def _lead(run: Run, data: ImageSet, lessons: Lessons, learner: Learner) -> Itera
     pending: list[tuple[int, int, Tensor, Tensor, int]] = []
 
     flushed_at = saved_at = begun
+    preview_at = math.inf if preview_every is None else begun + FIRST_PREVIEW
     step, saved_step, healthy = done, done, True
 
     def flush() -> list[Step]:
@@ -280,6 +291,12 @@ def _lead(run: Run, data: ImageSet, lessons: Lessons, learner: Learner) -> Itera
                 picture = run.folder / "samples" / f"{step:08d}.png"
                 write_file(picture, grid_png(outcome.samples))
                 yield outcome
+            if preview_every is not None and (step == steps or time.perf_counter() > preview_at):
+                yield from flush()
+                before = time.perf_counter()
+                yield Previewed(step, _preview(learner, data.shape, *QUICK))
+                now = time.perf_counter()
+                preview_at = now + max(preview_every, (now - before) / PREVIEW_SHARE)
             if keeping or time.perf_counter() - saved_at > SAVE_SECONDS:
                 yield from flush()
                 try:

@@ -89,8 +89,7 @@ class RunsView(View):
         self.card.setPlaceholderText("Select a run to read its card.")
         self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
         self.stage_views = [
-            Mosaic("What a checkpoint draws appears here: select a run, press Draw stages.")
-            for _ in range(STAGES)
+            Mosaic("What the checkpoint draws appears here.") for _ in range(STAGES)
         ]
         self.stage_titles = [QLabel() for _ in range(STAGES)]
         for k, (view, words) in enumerate(zip(self.stage_views, self.stage_titles, strict=True)):
@@ -158,6 +157,7 @@ class RunsView(View):
             grid.addWidget(self.stage_titles[k], 0, k)
             grid.addWidget(self.stage_views[k], 1, k)
         grid.setRowStretch(1, 1)
+        self._make_room(0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addWidget(upper, 3)
@@ -171,6 +171,12 @@ class RunsView(View):
                 "runsFormula",
             )
         )  # fmt: skip
+
+    def _make_room(self, stages: int) -> None:
+        """Places for so many stages; the table and the curves take what is left."""
+        for k, (view, words) in enumerate(zip(self.stage_views, self.stage_titles, strict=True)):
+            view.setVisible(k < stages)
+            words.setVisible(k < stages)
 
     def selected(self) -> Path | None:
         """The folder of the run that is selected in the list."""
@@ -311,6 +317,7 @@ class RunsView(View):
         for view, words in zip(self.stage_views, self.stage_titles, strict=True):
             view.show_images(None)
             words.clear()
+        self._make_room(len(steps))
         for k, step in enumerate(steps):
             self.stage_titles[k].setText(f"{folder.name}, step {step:,}: drawing…")
         self.stages = steps

@@ -1,37 +1,27 @@
-"""The training view: what to train and its settings, the controls, and what is seen live."""
+"""The training view: curves and a film of the samples, live; its controls stand at the left."""
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QVBoxLayout, QWidget
 
-from diffviz.controls.fields import choose
-from diffviz.controls.form import Form
 from diffviz.shell.session import Session, row_of
 from diffviz.views.training import work
+from diffviz.views.training.column import Column
 from diffviz.views.view import Guide, View
 from diffviz.widgets.curve import CurvePlot
+from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
-from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
-from trainer.events import Evaluated, Finished, Started, Step, Warned
+from diffviz.widgets.timeline import Timeline
+from trainer.config import ExperimentConfig
+from trainer.events import Evaluated, Finished, Previewed, Started, Step, Warned
 from trainer.problems import Problem
 
-EPOCHS = 300  # what a press of Train is for, unless the preset counts in steps
-OTHER_PROCESS = {"prediction": "v", "preview_sampler": "ddim", "preview_steps": 20}
+MOST_FRAMES = 240  # of the film; beyond, every second one is let go
+SETTLED_MS = 600  # settings that stood still so long are worth a measurement
 
 
 def clock(seconds: float) -> str:
@@ -42,182 +32,144 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
+def about(seconds: float) -> str:
+    """Seconds as one rounded number: 40 s, 12 min, 5 h, 3 days."""
+    for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds < most * length:
+            return f"{max(1, seconds / length):.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
 class TrainingView(View):
-    """Trains one model at a time, in a run folder of its own."""
+    """Trains one model at a time, in a run folder of its own. `began` says that it does."""
 
     kind = ExperimentConfig
+    timeline: Timeline
     explanation = (
         "<h3>Training</h3>"
         "<p>Images are noised to random times t, and the network learns to tell the noise: its "
-        "<b>loss</b> is the mean squared error. <b>Bits/dim</b> bounds what storing a held-out "
-        "image costs with this model; lower is better.</p>"
+        "<b>loss</b> is the mean squared error. It never reaches 0, as noise cannot be told "
+        "exactly; where in t the error is left is the plot below the film.</p>"
+        "<p><b>Bits/dim</b> bounds what storing a held-out image costs with this model; lower is "
+        "better. The bars are one standard error.</p>"
+        "<p>The film draws from the same noise again and again as the weights' average learns: "
+        "drag its slider back to where it began.</p>"
     )
-    samplesChanged = Signal()  # noqa: N815
+    began = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.work = self.latest(self._show, self._ended)
+        self.training = False
+        self.work = self.latest(self._take, self._ended, self._failed)
         self.looking = self.latest(self._show_facts)
         self.started: Started | None = None
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
         self.trained: Path | None = None  # to be opened once it is listed
+        self.frames: list[tuple[Evaluated | Previewed, np.ndarray]] = []
+        self.settled = QTimer(self, singleShot=True, interval=SETTLED_MS)
+        self.settled.timeout.connect(self._look_ahead)
 
-        self.form = Form(
-            self.kind, "", session, self, without=("preset", "dataset"),
-            called={"batch_size": "batch", "learning_rate": "rate"},
-        )  # fmt: skip
-        self.more_button = self.form.more_button
-        self.more_button.setObjectName("moreSettingsButton")
-        self.more_button.setToolTip("Loss weighting, classes, EMA, precision and others")
-        self.preset = QComboBox(objectName="presetCombo")
-        for name in PRESETS:
-            self.preset.addItem(name, name)
-            self.preset.setItemData(self.preset.count() - 1, DESCRIPTIONS[name], 3)
-        self.dataset = QComboBox(objectName="datasetCombo")
-        self.dataset.addItem("MNIST: 60,000 handwritten digits", "mnist")
-        self.dataset.addItem("Other images, from a folder…", None)
-        self.process, self.network = self.form["process"], self.form["network"]
-        self.epochs, self.seed = self.form["epochs"], self.form["seed"]
-        self.batch, self.rate = self.form["batch_size"], self.form["learning_rate"]
-        self.device = QLabel("loading torch…", objectName="deviceLabel")
-        self.train_button = QPushButton(objectName="trainButton")
-        self.train_button.setProperty("primary", True)
-        self.pause_button = QPushButton("Pause", objectName="pauseButton", enabled=False)
-        self.stop_button = QPushButton("Stop", objectName="stopButton", enabled=False)
-        self.resume_button = QPushButton(objectName="resumeButton", visible=False)
-        for button, tip in (
-            (self.train_button, "Train in the background; every step is drawn below"),
-            (self.pause_button, "Hold training where it is, and go on later"),
-            (self.stop_button, "End training; a checkpoint is saved"),
-            (self.resume_button, "Go on with the training that was stopped midway"),
-        ):
-            button.setToolTip(tip)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.train_button, 1)
-        buttons.addWidget(self.pause_button)
-        buttons.addWidget(self.stop_button)
-
-        self.progress = QProgressBar(objectName="progressBar", textVisible=True)
-        self.progress.setFormat("not training")
-        self.progress.setValue(0)
-        self.status = QLabel("Press Train to begin: digits appear below as it learns.")
-        self.status.setObjectName("statusLabel")
-        self.status.setWordWrap(True)
+        self.column = column = Column(session)
+        self.form, self.preset, self.status = column.form, column.preset, column.status
+        self.device, self.progress, self.samples = column.device, column.progress, column.samples
+        self.train_button, self.pause_button = column.train_button, column.pause_button
+        self.stop_button, self.resume_button = column.stop_button, column.resume_button
         self.loss = CurvePlot("Loss", "loss", "step", "lossPlot", smooth=True)
         self.bpd = CurvePlot("Bits/dim, held-out (bound)", "bits/dim", "step", "bpdPlot")
+        self.by_time = CurvePlot("Loss by noise level", "loss", "t", "lossByTimePlot")
+        self.rate = CurvePlot("Learning rate", "", "step", "ratePlot")
+        self.norm = CurvePlot("Gradient norm", "", "step", "normPlot", smooth=True)
+        self.speed = CurvePlot("Images/s", "", "step", "speedPlot")
         self.log = QCheckBox("Log scale", objectName="logCheck")
         self.log.toggled.connect(self.loss.set_log)
-        self.samples = Mosaic("Samples from fixed noise appear here while training.")
-        self.samples.setObjectName("samplesView")
-        self.samples.setMinimumHeight(90)
-        self.loss.setMinimumHeight(130)
-        self.bpd.setMinimumHeight(115)
+        self.film = Mosaic(
+            "Press Train: within seconds samples from fixed noise appear here, and become a film."
+        )
+        self.film.setObjectName("trainingFilmView")
+        self.timeline = Timeline()
+        self.timeline.position_changed.connect(self._show_frame)
+        self._arrange()
 
-        layout = QVBoxLayout(self)
-        layout.addLayout(self._make_form())
-        layout.addLayout(buttons)
-        layout.addWidget(self.resume_button)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.status)
-        layout.addWidget(self.loss, 5)
-        layout.addWidget(self.log)
-        layout.addWidget(self.bpd, 5)
-        layout.addWidget(self.samples, 3)
-
-        self.preset.currentIndexChanged.connect(self._show_preset)
-        self.dataset.activated.connect(self._choose_dataset)
-        self.process.changed.connect(self._process_changed)
-        self.epochs.changed.connect(self._name_button)
+        column.changed.connect(self.settled.start)
+        column.chosen.connect(self._look_at)
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.toggle_pause)
         self.stop_button.clicked.connect(self.stop)
         self.resume_button.clicked.connect(self.resume)
         session.resumeAsked.connect(self.resume_run)
         session.runsChanged.connect(self._open_trained)
-        self._show_preset()
-
-    def _make_form(self) -> QFormLayout:
-        form = QFormLayout()
-        for label, field, tip in (
-            ("&Preset", self.preset, "A named experiment: process, network and its settings"),
-            ("&Dataset", self.dataset, "What it learns to draw: MNIST, IDX files or pictures"),
-            ("P&rocess", self.process, self.process.toolTip()),
-            ("&Network", self.network, self.network.toolTip()),
-        ):
-            field.setAccessibleName(label.replace("&", ""))
-            field.setToolTip(tip)
-            form.addRow(label, field)
-        for (left, first), (right, second) in (
-            (("&Epochs", self.epochs), ("&Seed", self.seed)),
-            (("&Batch", self.batch), ("R&ate", self.rate)),
-        ):
-            row = QHBoxLayout()
-            row.addWidget(first, 1)
-            beside = QLabel(right)
-            beside.setBuddy(second)
-            row.addWidget(beside)
-            row.addWidget(second, 1)
-            form.addRow(left, row)
-            caption = form.labelForField(row)
-            assert isinstance(caption, QLabel)
-            caption.setBuddy(first)
-        self.form.placed |= {
-            "process", "network", "epochs", "seed", "batch_size", "learning_rate"
-        }  # fmt: skip
-        row = QHBoxLayout()
-        self.device.setAccessibleName("Device")
-        self.device.setToolTip("What computes, and in which precision by default")
-        row.addWidget(self.device, 1)
-        row.addWidget(self.more_button)
-        form.addRow("Device", row)
-        return form
 
     @property
-    def training(self) -> bool:
-        return self.work.busy
+    def plots(self) -> dict[str, CurvePlot]:
+        """The curves over steps, by the names that exports give them."""
+        return {
+            "loss": self.loss, "bits_per_dim": self.bpd, "learning_rate": self.rate,
+            "gradient_norm": self.norm, "images_per_second": self.speed,
+        }  # fmt: skip
+
+    def _arrange(self) -> None:
+        film, loss = QVBoxLayout(), QVBoxLayout()
+        film.addWidget(self.film, 1)
+        film.addWidget(self.timeline)
+        loss.addWidget(self.loss, 1)
+        loss.addWidget(self.log)
+        grid = QGridLayout()
+        grid.addLayout(film, 0, 0, 2, 2)
+        grid.addLayout(loss, 0, 2, 1, 2)
+        grid.addWidget(self.bpd, 1, 2, 1, 2)
+        for k, plot in enumerate((self.by_time, self.rate, self.norm, self.speed)):
+            grid.addWidget(plot, 2, k)
+            grid.setColumnStretch(k, 1)
+        for row, stretch in enumerate((6, 5, 4)):
+            grid.setRowStretch(row, stretch)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(9, 6, 9, 6)
+        layout.addLayout(grid, 1)
+        layout.addWidget(
+            Formula(
+                "The network learns what was mixed into noised images.",
+                [("L = E w(t) ‖y − y_θ(x_t, t)‖^2,   bits/dim ≤ −(ELBO) / (D log 2)",
+                  "Ho et al. 2020, eq. 14; Kingma et al. 2021")],
+                "trainingFormula",
+            )
+        )  # fmt: skip
 
     def config(self) -> ExperimentConfig:
         """The experiment that the fields ask for; a Problem where they do not go together."""
-        return self.form.ask(
-            preset=self.preset.currentData(), dataset=self.dataset.currentData() or "mnist"
-        )
+        return self.column.config()
 
     def ask(self) -> ExperimentConfig:
         return self.config()
 
     def prepare(self, ask: ExperimentConfig) -> None:
-        if ask.preset in PRESETS:
-            choose(self.preset, ask.preset)
-        self._offer_dataset(ask.dataset)
-        self.form.restore(ask)
+        self.column.show_config(ask)
 
-    def _process_changed(self) -> None:
-        """With a process that is not the preset's, the network predicts v, which every process
-        allows, and the preview is drawn by DDIM."""
-        preset = PRESETS[self.preset.currentData()]
-        own = self.process.value() == preset.process
-        self.form.set_values(
-            {n: getattr(preset, n) for n in OTHER_PROCESS} if own else OTHER_PROCESS
-        )
-
-    def _choose_dataset(self) -> None:
-        """Ask for the folder when other images are chosen; show what is in it."""
-        if self.dataset.currentData() is None:
-            folder = QFileDialog.getExistingDirectory(self, "A folder of pictures or of IDX files")
-            self._offer_dataset(folder or "mnist")
+    def _look_at(self, dataset: str) -> None:
+        """Show what is in the images that were chosen."""
         self.status.setText("Looking at the images…")
-        self.looking.ask(partial(work.facts, self.dataset.currentData()))
+        self.looking.ask(partial(work.facts, dataset))
 
     def _show_facts(self, found: list[work.Facts]) -> None:
         if not self.training:
             self.status.setText(found[-1].words)
             self.samples.show_images(found[-1].images)
 
-    def _offer_dataset(self, name: str) -> None:
-        if self.dataset.findData(name) < 0:
-            self.dataset.insertItem(self.dataset.count() - 1, Path(name).name, name)
-        choose(self.dataset, name)
+    def _look_ahead(self) -> None:
+        """Measure what a training with these settings would take here."""
+        if self.window().property("loading") or self.training:
+            return
+        try:
+            self.work.ask(partial(work.outlook, self.config()))
+        except Problem:
+            return  # Train will say what does not go together
+
+    def _show_outlook(self, found: work.Outlook) -> None:
+        words = f"Training would take about {about(found.seconds)} here"
+        words += f", at {found.images_per_second:.0f} images/s; the first pictures come in seconds"
+        if found.digits is not None:
+            words += f", the first digits after about {about(found.digits)}"
+        self.status.setText(words + ".")
 
     def offer_resume(self, folder: Path) -> None:
         self.unfinished = folder
@@ -257,43 +209,31 @@ class TrainingView(View):
             self.progress.setFormat("saving a checkpoint…")
             self.work.stop()
 
-    def _show_preset(self) -> None:
-        config = PRESETS[self.preset.currentData()]
-        self.preset.setToolTip(DESCRIPTIONS[config.preset])
-        epochs = config.epochs if config.preset == "report-sde" else EPOCHS
-        self.form.begin(config.with_changes(epochs=epochs))
-        self._name_button()
-
-    def _name_button(self) -> None:
-        count = self.epochs.value()
-        self.train_button.setText(f"Train {count} epoch{'s' if count != 1 else ''}")
-
     def _begin(self, folder: Path, config: ExperimentConfig | None) -> None:
         if self.training:
             return
-        for plot in (self.loss, self.bpd):
+        for plot in (*self.plots.values(), self.by_time):
             plot.clear()
+        self.frames = []
         self.samples.show_images(None)
+        self._show_frame()
         self.started = self.where = None
         self.status.setText("Loading the images…")
         self.progress.setRange(0, 0)
         self.work.ask(partial(work.training, folder, config))
         self._set_busy(True)
+        self.began.emit()
 
     def _set_busy(self, busy: bool) -> None:
-        fields = [self.form[name] for name in self.form.fields]
-        for field in (self.preset, self.dataset, *fields):
-            field.setEnabled(not busy)
-        self.train_button.setEnabled(not busy)
-        self.pause_button.setEnabled(busy)
-        self.stop_button.setEnabled(busy)
-        self.pause_button.setText("Pause")
-        self.resume_button.setVisible(not busy and self.unfinished is not None)
+        self.training = busy
+        self.column.set_busy(busy, self.unfinished is not None)
 
-    def _show(self, events: list[Any]) -> None:
+    def _take(self, events: list[Any]) -> None:
         steps: list[Step] = []
         for event in events:
             match event:
+                case work.Outlook():
+                    self._show_outlook(event)
                 case work.TrainingIn():
                     self.where = event
                 case Started():
@@ -302,31 +242,69 @@ class TrainingView(View):
                     self.progress.setFormat("%p %")
                 case Step():
                     steps.append(event)
+                case Previewed():
+                    self._add_frame(event)
                 case Evaluated():
-                    self.bpd.append([event.step], [event.bits_per_dim])
-                    pictures = event.samples.transpose(0, 2, 3, 1)
-                    grey = pictures.shape[3] == 1
-                    self.samples.show_images(
-                        np.ascontiguousarray(pictures[..., 0] if grey else pictures)
-                    )
-                    self.samplesChanged.emit()
+                    self.bpd.append(event.step, event.bits_per_dim, event.error)
+                    parts = np.arange(len(event.loss_by_time)) + 0.5
+                    self.by_time.set_points(parts / max(1, len(parts)), event.loss_by_time)
+                    self._add_frame(event)
                 case Warned():
                     self.session.message.emit(event.message)
                 case Finished():
                     self.status.setText(f"Finished after {event.step} steps.")
         if steps and self.started is not None:
-            self.loss.append([s.step for s in steps], [s.loss for s in steps])
-            last, total = steps[-1], self.started.steps
-            self.progress.setValue(last.step)
-            done = last.step - self.started.step
-            left = last.elapsed / max(done, 1) * (total - last.step)
-            self.status.setText(
-                f"Epoch {last.epoch} of {self.started.epochs}, step {last.step:,} of {total:,} · "
-                f"loss {last.loss:.4f} · {last.images_per_second:.0f} images/s · "
-                f"{clock(last.elapsed)} elapsed, {clock(left)} left"
-            )
+            at = [s.step for s in steps]
+            self.loss.append(at, [s.loss for s in steps])
+            self.rate.append(at, [s.rate for s in steps])
+            self.norm.append(at, [s.gradient for s in steps])
+            self.speed.append(at, [s.images_per_second for s in steps])
+            self._show_progress(steps[-1], self.started)
+
+    def _show_progress(self, last: Step, started: Started) -> None:
+        self.progress.setValue(last.step)
+        left = last.elapsed / max(last.step - started.step, 1) * (started.steps - last.step)
+        self.status.setText(
+            f"Epoch {last.epoch} of {started.epochs}, step {last.step:,} of {started.steps:,} · "
+            f"loss {last.loss:.4f} · {last.images_per_second:.0f} images/s · "
+            f"{clock(last.elapsed)} elapsed, {clock(left)} left"
+        )
+
+    def _add_frame(self, event: Evaluated | Previewed) -> None:
+        """One more frame; who looks at the newest goes on to look at the newest."""
+        pictures = event.samples.transpose(0, 2, 3, 1)
+        grey = pictures.shape[3] == 1
+        images = np.ascontiguousarray(pictures[..., 0] if grey else pictures)
+        self.samples.show_images(images)
+        newest = not self.frames or self.timeline.fraction() == 1
+        self.frames.append((event, images))
+        if len(self.frames) > MOST_FRAMES:
+            self.frames = self.frames[:-1:2] + self.frames[-1:]
+        self.timeline.set_count(len(self.frames))
+        if newest:
+            self.timeline.set_fraction(1.0)
+        self._show_frame()
+
+    def _show_frame(self) -> None:
+        """The film where its slider stands."""
+        if not self.frames:
+            self.film.show_images(None)
+            self.timeline.set_caption("")
+            return
+        event, images = self.frames[round(self.timeline.fraction() * (len(self.frames) - 1))]
+        self.film.show_images(images)
+        self.timeline.set_caption(f"step {event.step:,}")
+
+    def _failed(self, why: str) -> None:
+        """A training that fails is told in a dialog; a look ahead that does, in the column."""
+        if self.training:
+            self.session.problem.emit(why)
+        else:
+            self.status.setText(why)
 
     def _ended(self) -> None:
+        if not self.training:
+            return
         if self.progress.maximum() == 0:
             self.progress.setRange(0, 1)
         if self.started is None:
@@ -350,9 +328,19 @@ class TrainingView(View):
                 self.trained = None
                 self.session.open_model(row_of(run.config.process), run.folder)
 
+    def grid(self) -> np.ndarray | None:
+        return self.film.images
+
+    def animation(self) -> list[np.ndarray]:
+        return [images for _, images in self.frames]
+
     def curves(self) -> dict[str, np.ndarray]:
-        plots = {"loss": self.loss, "bits_per_dim": self.bpd}
-        return {name: np.column_stack(plot.points()) for name, plot in plots.items()}
+        points = {name: np.column_stack(plot.points()) for name, plot in self.plots.items()}
+        return {name: found for name, found in points.items() if len(found)}
+
+    def shutdown(self) -> None:
+        self.settled.stop()
+        super().shutdown()
 
     def visit(self, guide: Guide) -> None:
         """Train a moment, pause, go on, stop; the run and its curves are kept."""
@@ -363,5 +351,6 @@ class TrainingView(View):
         guide.rest(0.3)
         self.pause_button.click()
         guide.wait(lambda: self.loss.points()[0].size >= 16, "training went on after a pause")
+        guide.wait(lambda: bool(self.frames), "the first samples were drawn")
         self.stop_button.click()
         guide.wait(lambda: not self.training, "training stopped and saved")

@@ -8,6 +8,8 @@ import numpy as np
 
 from trainer.config import ExperimentConfig
 
+PREVIEW_SECONDS = 5.0  # between two frames of the film, at least
+
 
 @dataclass(frozen=True)
 class TrainingIn:
@@ -35,6 +37,32 @@ def facts(dataset: str, count: int = 16) -> Iterator[Facts]:
     yield Facts(data.facts, np.ascontiguousarray(images[..., 0] if data.shape[0] == 1 else images))
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a training would take on this machine: seconds in all, and until the first digits.
+
+    `digits` is None where that is not known.
+    """
+
+    images_per_second: float
+    seconds: float
+    digits: float | None
+
+
+def outlook(config: ExperimentConfig) -> Iterator[Outlook | None]:
+    """Train for about a second, and leave nothing of it. None comes after each step."""
+    from trainer.data import load
+    from trainer.training.speed import FIRST_DIGITS, speed
+
+    data = load(config.dataset)
+    count, rate = min(len(data.train), config.limit_images or len(data.train)), 0.0
+    for found in speed(config, data):
+        rate = found
+        yield None
+    needed = FIRST_DIGITS.get(config.network) if config.dataset == "mnist" else None
+    yield Outlook(rate, config.epochs * count / rate, None if needed is None else needed / rate)
+
+
 def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
     """Create the run (or, without `config`, resume it) and pass the engine's events on."""
     from trainer.data import load
@@ -48,4 +76,4 @@ def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
         refuse(config, data)
         run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)
-    yield from train(run.config, run, data=data)
+    yield from train(run.config, run, data=data, preview_every=PREVIEW_SECONDS)
