@@ -67,7 +67,7 @@ class Form(QObject, Generic[A]):
                 case "classes" if "guidance" in self.settings:
                     self.fields[name] = ClassChoice(prefix, one, self.settings["guidance"], parent)
                 case "guide":
-                    self.fields[name] = GuideChoice(prefix, one, parent)
+                    self.fields[name] = GuideChoice(prefix, one)
                 case "checkpoint" | "guidance" if self._of_another(name):
                     pass
                 case _:

@@ -28,6 +28,7 @@ class ModelChoice(QWidget):
         super().__init__(parent)
         self.session = session
         self._wanted: tuple[str, str] = setting.default, NEWEST
+        self._every = False
         self.model = narrow(QComboBox(objectName=camel(prefix, "model", "Combo")), 11)
         self.model.setPlaceholderText("reading the runs…")
         self.model.setAccessibleName(setting.title)
@@ -67,6 +68,11 @@ class ModelChoice(QWidget):
     def digits(self) -> bool:
         """Whether the chosen model draws MNIST's digits."""
         return self.run is not None and self.run.config.dataset == "mnist"
+
+    def take_every_checkpoint(self) -> None:
+        """Let no checkpoint be chosen: who asks takes them all."""
+        self._every = True
+        self.checkpoint.hide()
 
     def values(self) -> dict[str, Any]:
         run = self.run
@@ -116,7 +122,8 @@ class ModelChoice(QWidget):
             step = f"{int(path.stem):,}" if path.stem.isdecimal() else path.stem
             self.checkpoint.addItem(f"step {step}", path.name)
         self.checkpoint.blockSignals(False)
-        self.checkpoint.setVisible(run is not None and len(run.checkpoints) > 1)
+        several = run is not None and len(run.checkpoints) > 1
+        self.checkpoint.setVisible(several and not self._every)
         self._show_checkpoint()
 
     def _show_checkpoint(self) -> None:

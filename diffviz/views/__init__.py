@@ -16,6 +16,10 @@ VIEWS = Catalogue(
     ),
     Entry("gallery", "Gallery", "Many samples at once", "diffviz.views.gallery.view:GalleryView"),
     Entry("edit", "Edit", "Steering a trained model", "diffviz.views.edit.view:EditView"),
+    Entry(
+        "learning", "Learning", "How it got there: every checkpoint on the same noise",
+        "diffviz.views.learning.view:LearningView",
+    ),
     Entry("runs", "Runs", "Trainings side by side", "diffviz.views.runs.view:RunsView"),
     Entry(
         "overview", "Overview 1-D", "The whole method in one dimension",

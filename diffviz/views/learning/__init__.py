@@ -1,0 +1,1 @@
+"""How a model learnt to draw: its checkpoints over the same noise."""
