@@ -1,15 +1,18 @@
-"""Choosing what draws: a model and one of its checkpoints."""
+"""Choosing what draws: a run and one of its checkpoints, or an exact model and its settings."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QWidget
 
 from diffviz.controls.fields import camel, narrow
-from diffviz.shell.listing import RunInfo
+from diffviz.shell.listing import RunInfo, exact_info
 from diffviz.shell.session import Session
 from trainer.ask import Setting
+from trainer.catalogue import EXACT
+from trainer.config import ExactConfig
+from trainer.problems import Problem
 
 NEWEST = ""
 
@@ -17,7 +20,9 @@ NEWEST = ""
 class ModelChoice(QWidget):
     """A list of the runs that can draw, and, where a run kept several, of its checkpoints.
 
-    What was chosen by name is kept until the session's list has it.
+    Below the runs stand the exact models: of the data and the process of the run that was chosen
+    last, until their settings are set. What was chosen by name is kept until the session's list
+    has it.
     """
 
     changed = Signal()
@@ -26,9 +31,12 @@ class ModelChoice(QWidget):
         self, session: Session, prefix: str, setting: Setting, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.session = session
+        self.session, self.prefix = session, prefix
         self._wanted: tuple[str, str] = setting.default, NEWEST
         self._every = False
+        self.exact = {kind: ExactConfig(kind) for kind in EXACT}
+        self._set: set[str] = set()  # kinds of exact models that no longer follow the runs
+        self._forms: dict[str, Any] = {}
         self.model = narrow(QComboBox(objectName=camel(prefix, "model", "Combo")), 11)
         self.model.setPlaceholderText("reading the runs…")
         self.model.setAccessibleName(setting.title)
@@ -36,10 +44,13 @@ class ModelChoice(QWidget):
         self.checkpoint = narrow(QComboBox(objectName=camel(prefix, "checkpoint", "Combo")), 6)
         self.checkpoint.setAccessibleName("Checkpoint")
         self.checkpoint.setToolTip("How far trained: earlier checkpoints draw worse digits")
+        self.settings = QToolButton(objectName=camel(prefix, "exact", "Button"), text="…")
+        self.settings.setAccessibleName("The exact model's settings")
+        self.settings.clicked.connect(self.show_settings)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.model)
-        row.addWidget(self.checkpoint)
+        for widget in (self.model, self.checkpoint, self.settings):
+            row.addWidget(widget)
         self.model.currentIndexChanged.connect(self._show_run)
         self.checkpoint.currentIndexChanged.connect(self._show_checkpoint)
         session.runsChanged.connect(self._list)
@@ -47,15 +58,23 @@ class ModelChoice(QWidget):
 
     @property
     def run(self) -> RunInfo | None:
-        """The run that is chosen, once the session knows it."""
+        """The run, or exact model, that is chosen, once the session knows it."""
         name = self.model.currentData()
+        if exact := self.chosen_exact:
+            return exact_info(exact)
         return next((run for run in self.session.runs if run.name == name), None)
 
     @property
+    def chosen_exact(self) -> ExactConfig | None:
+        """The exact model that is chosen, if one is."""
+        name = self.model.currentData()
+        return next((exact for exact in self.exact.values() if exact.id == name), None)
+
+    @property
     def file(self) -> str:
-        """The name of the checkpoint's file; "" while no run is chosen."""
+        """The name of the checkpoint's file; "" while no run is chosen, or an exact model is."""
         run = self.run
-        if run is None:
+        if run is None or not run.checkpoints:
             return ""
         return self.checkpoint.currentData() or run.checkpoints[-1].name
 
@@ -86,6 +105,13 @@ class ModelChoice(QWidget):
 
     def choose(self, name: str, checkpoint: str = NEWEST) -> None:
         """Choose the run of that name, and the checkpoint of that file name, now or once there."""
+        try:
+            if exact := ExactConfig.from_id(name):
+                self.exact[exact.kind], name = exact, exact.id
+                self._set.add(exact.kind)
+        except Problem as problem:
+            self.session.problem.emit(str(problem))
+            return
         self._wanted = name, checkpoint
         self._list()
         if self.session.runs and (self.run is None or self.run.name != name):
@@ -103,6 +129,10 @@ class ModelChoice(QWidget):
             if run.checkpoints:
                 self.model.addItem(run.name, run.name)
         if self.model.count():
+            self.model.insertSeparator(self.model.count())
+            for kind, exact in self.exact.items():
+                self.model.addItem(EXACT[kind].title, exact.id)
+                self.model.setItemData(self.model.count() - 1, EXACT[kind].tip, 3)
             self.model.setCurrentIndex(max(0, self.model.findData(wanted[0])))
         self.model.blockSignals(False)
         self._show_run()
@@ -124,7 +154,46 @@ class ModelChoice(QWidget):
         self.checkpoint.blockSignals(False)
         several = run is not None and len(run.checkpoints) > 1
         self.checkpoint.setVisible(several and not self._every)
+        exact = self.chosen_exact
+        self.settings.setVisible(exact is not None)
+        if exact is not None:
+            self.settings.setToolTip(f"Process, number of images, class: {exact.id}")
+        elif run is not None:
+            config = run.config
+            for kind in EXACT.keys() - self._set:
+                self._keep(ExactConfig(
+                    kind, config.dataset, config.process, config.process_parameters
+                ))  # fmt: skip
         self._show_checkpoint()
+
+    def _keep(self, exact: ExactConfig) -> None:
+        """Let the list's entry of that kind mean this model."""
+        place = self.model.findData(self.exact[exact.kind].id)
+        self.exact[exact.kind] = exact
+        if place >= 0:
+            self.model.setItemData(place, exact.id)
+
+    def show_settings(self) -> None:
+        """The exact model's settings, in a dialog; they act at once."""
+        from diffviz.controls.form import Form  # which has fields for models
+
+        exact = self.chosen_exact
+        assert exact is not None
+        kind = exact.kind
+        if kind not in self._forms:
+            prefix = camel(self.prefix, "exact", "")
+            made = Form(ExactConfig, prefix, self.session, self, without=("kind",))
+            made.changed.connect(lambda: self._tuned(made.ask(kind=kind)))
+            self._forms[kind] = made
+        self._forms[kind].restore(exact)
+        self._forms[kind].show_more()
+
+    def _tuned(self, exact: ExactConfig) -> None:
+        """Take an exact model with other settings."""
+        if exact != self.exact[exact.kind]:
+            self._set.add(exact.kind)
+            self._keep(exact)
+            self._show_run()
 
     def _show_checkpoint(self) -> None:
         if self.model.currentData() is not None:

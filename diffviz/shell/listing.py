@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.config import ExperimentConfig
+from trainer.config import ExactConfig, ExperimentConfig
 from trainer.problems import Problem
 
 
@@ -14,7 +14,7 @@ class RunInfo:
     """A run that can be opened: its folder, settings, kept checkpoints and last measures.
 
     `fid` is the newest checkpoint's, of `fid_samples` samples; `resumable` says that the state of
-    a training is there to go on from.
+    a training is there to go on from. An `exact` model has no folder, and nothing of the rest.
     """
 
     folder: Path
@@ -28,10 +28,17 @@ class RunInfo:
     bits_per_dim: float | None
     fid: float | None
     fid_samples: int
+    exact: ExactConfig | None = None
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.exact.id if self.exact else self.folder.name
+
+
+def exact_info(exact: ExactConfig) -> RunInfo:
+    """An exact model, as what can be chosen beside the runs."""
+    nothing = (), False, False, 0, 0, None, None, None, 0
+    return RunInfo(Path(exact.id), exact.config(), *nothing, exact)
 
 
 def _last_measures(path: Path) -> dict[str, float]:

@@ -11,6 +11,7 @@ from assets import ASSETS
 from diffviz.jobs import Job
 from diffviz.shell.listing import RunInfo, list_runs
 from trainer.catalogue import PROCESSES
+from trainer.config import ExactConfig
 from trainer.problems import Problem
 
 ROWS = ("ddpm", "sde")
@@ -48,7 +49,7 @@ class Session(QObject):
         super().__init__(parent)
         self.home = home
         self.runs: list[RunInfo] = []
-        self.models: dict[str, Path] = {"ddpm": SHIPPED / "modern", "sde": SHIPPED / "modern-sde"}
+        self.models = {"ddpm": "modern", "sde": "modern-sde"}  # by name, or an exact model's id
         self._listing: Job | None = None
 
     @property
@@ -56,11 +57,16 @@ class Session(QObject):
         """Where a model's name is looked up: among one's own runs, then those that ship."""
         return self.home / "runs", SHIPPED
 
-    def open_model(self, row: str, folder: Path) -> None:
-        """Let `row` draw from the run in `folder`."""
-        if self.models[row] != folder:
-            self.models[row] = folder
+    def open_model(self, row: str, name: str) -> None:
+        """Let `row` draw from the model of that name."""
+        if self.models[row] != name:
+            self.models[row] = name
             self.modelChanged.emit(row)
+
+    def has(self, model: str) -> bool:
+        """Whether there is a run of that name, or it is an exact model's id."""
+        runs = (place / model / "config.json" for place in self.places)
+        return ExactConfig.from_id(model) is not None or any(run.exists() for run in runs)
 
     def refresh_runs(self) -> None:
         """Read anew, on a worker, which runs there are; `runsChanged` says when that is done."""

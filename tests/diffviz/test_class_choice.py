@@ -76,11 +76,11 @@ def test_a_row_of_trajectories_asks_for_its_class(qtbot, conditional, window):
     qtbot.waitUntil(lambda: any(r.folder == conditional for r in window.session.runs))
     row = stage.rows["ddpm"]
     assert not row["classes"].isVisible()
-    window.session.open_model("ddpm", conditional)
+    window.session.open_model("ddpm", conditional.name)
     assert row["classes"].isVisible()
     assert not stage.rows["sde"]["classes"].isVisible()
     plain = window.session.models["sde"]
-    window.session.open_model("sde", conditional)
+    window.session.open_model("sde", conditional.name)
     stage.begin_at.setCurrentIndex(1)
     assert window.minimumSizeHint().width() <= 1280
     stage.begin_at.setCurrentIndex(0)

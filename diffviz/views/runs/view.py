@@ -335,7 +335,7 @@ class RunsView(View):
         run = next((run for run in self.session.runs if run.folder == self.selected()), None)
         if run is not None:
             row = row_of(run.config.process)
-            self.session.open_model(row, run.folder)
+            self.session.open_model(row, run.name)
             self.session.message.emit(f"{run.name} is the {row.upper()} row's model now.")
 
     def resume(self) -> None:

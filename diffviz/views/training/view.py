@@ -326,7 +326,7 @@ class TrainingView(View):
         for run in self.session.runs:
             if run.folder == self.trained and run.checkpoints:
                 self.trained = None
-                self.session.open_model(row_of(run.config.process), run.folder)
+                self.session.open_model(row_of(run.config.process), run.name)
 
     def grid(self) -> np.ndarray | None:
         return self.film.images

@@ -217,11 +217,11 @@ class TrajectoriesView(View):
     def _choose_model(self, row: str) -> None:
         run = self.rows[row]["model"].run
         if run is not None:
-            self.session.open_model(row, run.folder)
+            self.session.open_model(row, run.name)
 
     def _follow_model(self, row: str) -> None:
         """Another view has opened a model in this row."""
-        field, name = self.rows[row]["model"], self.session.models[row].name
+        field, name = self.rows[row]["model"], self.session.models[row]
         if field.values()["model"] != name:
             field.choose(name)
         self._show_spent()
@@ -235,7 +235,7 @@ class TrajectoriesView(View):
                 words = f"{self.nfe[row]} NFE, {self.precision.get(row, '')}"
             if self.sampling:
                 words = "sampling…"
-            elif drawn and drawn != self.session.models[row].name:
+            elif drawn and drawn != self.session.models[row]:
                 words, tip = "press Sample", f"These pictures were drawn by {drawn}"
             label.setText(words)
             label.setToolTip(tip)
@@ -333,9 +333,8 @@ class TrajectoriesView(View):
     def prepare(self, ask: work.Trajectories) -> None:
         for row, form in self.rows.items():
             form.restore(ask.rows[row])
-            found = (place / ask.rows[row].model for place in self.session.places)
-            if folder := next((f for f in found if (f / "config.json").exists()), None):
-                self.session.open_model(row, folder)
+            if self.session.has(ask.rows[row].model):
+                self.session.open_model(row, ask.rows[row].model)
         self.form.set_values(
             {n: getattr(ask, n) for n in ("count", "seed", "image", "show", "layout")}
         )
