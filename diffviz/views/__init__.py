@@ -20,6 +20,8 @@ VIEWS = Catalogue(
         "learning", "Learning", "How it got there: every checkpoint on the same noise",
         "diffviz.views.learning.view:LearningView",
     ),
+    Entry("exact", "Exact", "Copy, Gaussian, or its own: the learnt denoiser beside the exact ones",
+          "diffviz.views.exact.view:ExactView"),
     Entry("runs", "Runs", "Trainings side by side", "diffviz.views.runs.view:RunsView"),
     Entry(
         "overview", "Overview 1-D", "The whole method in one dimension",

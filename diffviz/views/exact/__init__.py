@@ -1,0 +1,1 @@
+"""A learnt denoiser beside the exact ones of its data."""
