@@ -22,6 +22,8 @@ VIEWS = Catalogue(
     ),
     Entry("exact", "Exact", "Copy, Gaussian, or its own: the learnt denoiser beside the exact ones",
           "diffviz.views.exact.view:ExactView"),
+    Entry("slice", "Slice", "The score field of images, in the plane through three of them",
+          "diffviz.views.slice.view:SliceView"),
     Entry("runs", "Runs", "Trainings side by side", "diffviz.views.runs.view:RunsView"),
     Entry(
         "overview", "Overview 1-D", "The whole method in one dimension",

@@ -1,0 +1,1 @@
+"""The score field of images, in the plane through three of them."""
