@@ -114,7 +114,7 @@ def slices(ask: Slice, places: tuple[Path, ...]) -> Iterator[Level]:
         alpha, sigma = (float(v[0]) for v in process.marginal(t.double()))
         x = (alpha * points + (sigma * noise if ask.noise else 0)).float().to(opened.device)
         slope = (alpha * plane.reach / sigma) ** 2  # of log p_t, for an arrow of length 1
-        found = []
+        found: list[Known] = []
         for model in (exact, opened.model):
             with torch.no_grad():
                 guess = predict(model, process, x, t.to(x)).x0.cpu()
