@@ -12,7 +12,9 @@ exactly Brownian: whatever the steps, their noise is independent.
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +25,10 @@ START, PATH, EXTRA, FORWARD, KNOWN = 1, 2, 3, 4, 5  # streams that never meet
 _WORD = 2**64 - 1
 
 
-def mixed(*numbers: int, state: int = 0x9E3779B97F4A7C15) -> int:
+def mixed(*numbers: int, state: Any = 0x9E3779B97F4A7C15) -> Any:
     """One 64-bit seed out of several numbers (splitmix64's finaliser, Steele et al. 2014).
 
-    `state`: what earlier numbers gave, to go on from.
+    `state`: what earlier numbers gave, to go on from; of uint64 (N,) too, which gives as many.
     """
     total = state
     for number in numbers:
@@ -58,11 +60,15 @@ class Noise:
         self.shape, self.process = tuple(shape), process
         self.device, self.dtype = device, dtype
         self._generator = torch.Generator()
-        self._states: dict[int, list[int]] = {}  # of `mixed`, by stream
+        self._states: dict[int, np.ndarray] = {}  # of `mixed`, by stream
+        size = self.shape if self.together else (len(self.seeds), *self.shape)
+        self._drawn = torch.empty(size, dtype=dtype)
+        self._images = [self._drawn] if self.together else list(self._drawn.unbind())
         self._extras: Counter[int] = Counter()
         # The cells from the clock's whole down to the last one used: first tick, length, and the
         # path at both ends. Samplers move one way, so that most of them serve the next step too.
         self._cells: list[tuple[int, int, Tensor, Tensor]] = []
+        self._middles: list[Tensor] = []  # of those cells: new memory each time would take longer
 
     @classmethod
     def of(cls, generator: torch.Generator, x: Tensor, process: Process) -> "Noise":
@@ -78,18 +84,17 @@ class Noise:
         return Noise(chosen, self.shape, self.process, self.device, self.dtype)
 
     def _normal(self, stream: int, place: int) -> Tensor:
+        """Unit normals, (B, …), that the next call writes over."""
         if stream not in self._states:
-            self._states[stream] = [mixed(seed, stream) for seed in self.seeds]
-        shape = self.shape if self.together else (len(self.seeds), *self.shape)
-        drawn = torch.empty(shape, dtype=self.dtype)
-        images = [drawn] if self.together else drawn.unbind()
-        for image, state in zip(images, self._states[stream], strict=True):
-            image.normal_(generator=self._generator.manual_seed(mixed(place, state=state)))
-        return drawn
+            self._states[stream] = np.array([mixed(seed, stream) for seed in self.seeds], np.uint64)
+        seeds, generator = mixed(place, state=self._states[stream]).tolist(), self._generator
+        for image, seed in zip(self._images, seeds, strict=True):
+            image.normal_(generator=generator.manual_seed(seed))
+        return self._drawn
 
     def start(self) -> Tensor:
         """What the images begin as, (B, …); the same at every call."""
-        return self._normal(START, 0).to(self.device)
+        return self._normal(START, 0).to(self.device, copy=True)
 
     def extra(self, stream: int = EXTRA) -> Tensor:
         """Noise that belongs to no interval, (B, …): other at every call, in the same order.
@@ -97,15 +102,16 @@ class Noise:
         What is drawn of one `stream` changes nothing in another.
         """
         self._extras[stream] += 1
-        return self._normal(stream, self._extras[stream]).to(self.device)
+        return self._normal(stream, self._extras[stream]).to(self.device, copy=True)
 
     def between(self, s: Tensor | float, t: Tensor | float) -> Tensor:
         """The noise of the interval [s, t], (B, …), N(0, I); extra noise within one tick."""
         early, late = self._tick(s), self._tick(t)
         if late <= early:
             return self.extra()
-        increment = self._path(late) - self._path(early)
-        return (increment / math.sqrt((late - early) / TICKS)).to(self.device)
+        increment = self._path(late).clone()
+        increment.sub_(self._path(early)).div_(math.sqrt((late - early) / TICKS))
+        return increment.to(self.device)
 
     def _tick(self, t: Tensor | float) -> int:
         """t on the clock sqrt(sigma) / (sqrt(sigma) + sqrt(alpha)), even enough in log-SNR."""
@@ -114,9 +120,9 @@ class Noise:
         return round(TICKS * sigma / (alpha + sigma))
 
     def _path(self, tick: int) -> Tensor:
-        """The Brownian path at that tick, of variance tick / TICKS."""
+        """The Brownian path at that tick, of variance tick / TICKS; the next call may change it."""
         if not self._cells:
-            end = self._normal(PATH, TICKS)
+            end = self._normal(PATH, TICKS).clone()
             self._cells.append((0, TICKS, torch.zeros_like(end), end))
         while not 0 <= tick - self._cells[-1][0] <= self._cells[-1][1]:
             self._cells.pop()
@@ -125,8 +131,11 @@ class Noise:
             if tick in (first, first + length):
                 return left if tick == first else right
             half = length // 2
-            middle = torch.lerp(left, right, 0.5)
-            middle += 0.5 * math.sqrt(length / TICKS) * self._normal(PATH, first + half)
+            depth = len(self._cells) - 1
+            if depth == len(self._middles):
+                self._middles.append(torch.empty_like(left))
+            middle = torch.lerp(left, right, 0.5, out=self._middles[depth])
+            middle += self._normal(PATH, first + half).mul_(0.5 * math.sqrt(length / TICKS))
             lower = (first, half, left, middle)
             upper = (first + half, half, middle, right)
             self._cells.append(lower if tick <= first + half else upper)
