@@ -54,8 +54,8 @@ def test_the_curves_and_pictures_are_the_engines(view):
     along = (x.double().flatten(1) - alpha * mean) @ axes
     wiener = mean + along * (alpha * values / (alpha**2 * values + sigma**2)) @ axes.T
     apart = (guess.flatten(1) - wiener).square().mean(1).sqrt()
-    assert at.distances["between those two"] == pytest.approx(apart.numpy(), abs=1e-4)
-    assert view.curves()["between those two"][:, 1].max() > 0.1
+    assert at.distances["between both"] == pytest.approx(apart.numpy(), abs=1e-4)
+    assert view.curves()["between both"][:, 1].max() > 0.1
 
 
 def test_the_slider_and_the_mark_pick_what_is_computed(qtbot, view):
@@ -80,7 +80,7 @@ def test_the_training_set_itself_only_remembers(qtbot, view):
     computed(qtbot, view)
     curves = view.curves()
     assert curves["learnt to training set"][:, 1].max() == 0
-    assert np.array_equal(curves["learnt to Gaussian"], curves["between those two"])
+    assert np.array_equal(curves["learnt to Gaussian"], curves["between both"])
     assert "by 0.000 and more" in view.status.text()
 
 
@@ -89,11 +89,11 @@ def test_what_was_seen_is_made_again(qtbot, view):
     asked, curves = view.ask(), view.curves()
     view.form.set_values({"seed": 3, "known": 10})
     computed(qtbot, view)
-    assert not np.array_equal(view.curves()["between those two"], curves["between those two"])
+    assert not np.array_equal(view.curves()["between both"], curves["between both"])
     view.restore(work.Exact.from_dict(asked.to_dict()))
     computed(qtbot, view)
     assert view.ask() == asked
-    assert np.array_equal(view.curves()["between those two"], curves["between those two"])
+    assert np.array_equal(view.curves()["between both"], curves["between both"])
 
 
 def test_what_is_wrong_is_said_and_can_be_mended(qtbot, view):

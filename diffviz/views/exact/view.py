@@ -126,7 +126,7 @@ class ExactView(LevelsView):
             f"<span style='color:{series_colour(series, self.palette()).name()}'>━━</span> {name}"
             for name, series in zip(PAIRS, SERIES, strict=True)
         )
-        self.legend.setText(" &nbsp; ".join(marks))
+        self.legend.setText("&nbsp; ".join(marks))
 
     def show_words(self, words: str) -> None:
         self.status.setText(words)

@@ -16,7 +16,7 @@ LEAST_TIME, TIMES = 0.02, 25
 PAIRS = {
     "learnt to training set": ("learnt", "training-set"),
     "learnt to Gaussian": ("learnt", "gaussian"),
-    "between those two": ("training-set", "gaussian"),
+    "between both": ("training-set", "gaussian"),
 }
 
 
