@@ -36,7 +36,7 @@ SMALL = PRESETS["modern"].with_changes(
     [
         ({"classes": 5}, "set classes to 10"),
         ({"limit_images": 1}, "at least 2 images"),
-        ({"accumulation": 40, "batch_size": 8}, "cannot be split into 40"),
+        ({"accumulation": 40, "batch_size": 8}, "cannot be split into 80"),
         ({"preview_sampler": "ddpm", "preview_steps": 2000}, "there are 1000, not 2000"),
         ({"preview_sampler": "euler-maruyama"}, "blows up"),
         ({"process": "ve", "process_parameters": {"sigma_min": 5, "sigma_max": 1}}, "sigma_min"),

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.networks import NETWORKS
+from trainer.config import PRESETS
+from trainer.networks import NETWORKS, make_network
 from trainer.networks.fine import FineUNet
 from trainer.networks.lean import UNet
 from trainer.networks.parts import Attention, padded, time_embedding
 from trainer.networks.report import ReportBlock, ReportUNet, functional
+from trainer.problems import Problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,3 +191,16 @@ def test_the_fine_head_begins_as_the_lean_network_and_sees_every_pixel_alone(rea
     near[4 - (reach - 1) : 5 + (reach - 1), 5 - (reach - 1) : 6 + (reach - 1)] = True
     assert bool(moved[4, 5])
     assert not bool(moved[~near].any())
+
+
+def test_a_networks_own_mistake_is_not_told_as_a_wrong_option(monkeypatch):
+    def own(channels, classes, **options):
+        raise TypeError("of its own")
+
+    config = PRESETS["modern"]
+    monkeypatch.setattr("trainer.networks.lean.UNet", own)
+    with pytest.raises(TypeError, match="of its own"):
+        make_network(config, 1)
+    monkeypatch.setattr("trainer.networks.lean.UNet", lambda channels: None)
+    with pytest.raises(Problem, match="does not take"):
+        make_network(config, 1)

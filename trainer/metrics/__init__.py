@@ -23,6 +23,24 @@ from trainer.metrics.features import Features, digit_input, feature_set, load_di
 from trainer.problems import Problem
 from trainer.runs.checkpoints import load_tensors, save_tensors
 
+__all__ = [
+    "SURE",
+    "Figures",
+    "Moments",
+    "Report",
+    "classify",
+    "coverage",
+    "evaluate",
+    "fid",
+    "frechet_distance",
+    "junk",
+    "knows",
+    "moments",
+    "nearest",
+    "spread_out",
+    "training_moments",
+]
+
 SURE = 0.9
 USUAL = 0.995  # of real images are no junk
 MOST_COMPARED = 1_000
