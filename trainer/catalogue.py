@@ -57,6 +57,9 @@ class Catalogue(dict[str, Entry]):
         return self[name]
 
 
+_POINTS = option("points", 2, "Points", "Earlier answers that a step looks ahead from: more are "
+                 "more exact in many steps, less steady in few", least=1, most=3)  # fmt: skip
+
 SAMPLERS = Catalogue(
     "sampler",
     Entry(
@@ -105,6 +108,22 @@ SAMPLERS = Catalogue(
     Entry(
         "dpm-solver++", "DPM-Solver++ 2M", "The ODE, second order, one evaluation a step",
         "trainer.samplers.ode:DPMSolver",
+    ),
+    Entry(
+        "unipc", "UniPC", "The ODE, third order, one evaluation a step (Zhao et al. 2023)",
+        "trainer.samplers.adams:UniPC", (_POINTS,),
+    ),
+    Entry(
+        "sa-solver", "SA-Solver (SDE)", "The same with noise, as much as asked (Xue et al. 2023)",
+        "trainer.samplers.adams:SASolver",
+        (
+            option("tau", 1.0, "Tau", "Noise put in: 0 none, as UniPC, 1 as much as the SDE",
+                   least=0, most=10),
+            option("tau_from", 0.0, "Tau from", "The least σ/α at which noise is put in", least=0,
+                   most=1e6),
+            option("tau_to", 1e6, "Tau to", "The largest σ/α at which it is", least=0, most=1e6),
+            _POINTS,
+        ),
     ),
     Entry(
         "edm-heun", "EDM stochastic Heun", "Heun, with noise put back before each step",

@@ -139,6 +139,58 @@ def test_rk45_follows_the_closed_form_at_every_frame(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "spacing", "points", "order"),
+    [
+        ("vp", "log-snr", 1, 2),
+        ("vp", "log-snr", 2, 3),
+        ("vp", "karras", 2, 3),
+        ("flow", "log-snr", 2, 3),
+        ("vp", "karras", 3, 4),
+    ],
+)
+def test_unipcs_error_falls_with_one_order_more_than_its_points(name, spacing, points, order):
+    """Up to the last time above 0, from where every sampler takes x0 for the data."""
+    process = PROCESSES[name].make()
+    model = GaussianPredictor.random(process, 2, seed=1)
+    x_T, errors = model.flow(model.draw(32), 0.0, 1.0), []
+    for n in (30, 60):
+        frames = sample(model, process, x_T, "unipc", n, spacing=spacing, points=points)
+        *_, before, _ = frames
+        errors.append(float((before.x - model.flow(x_T, 1.0, before.t)).norm()))
+    assert 0.75 * 2**order < errors[0] / errors[1] < 1.6 * 2**order
+
+
+@pytest.mark.parametrize("name", ["vp", "flow"])
+@pytest.mark.parametrize("tau", [0.5, 1.0])
+def test_sa_solvers_mean_and_covariance_are_the_datas_to_third_order(name, tau):
+    model = GaussianPredictor.random(PROCESSES[name].make(), 2, seed=1)
+    coarse, fine = (
+        moment_error(model, "sa-solver", n, spacing="log-snr", tau=tau) for n in (20, 40)
+    )
+    assert 5 < coarse / fine < 12
+    assert fine < 0.2 * moment_error(model, "ddpm", 40, spacing="log-snr")
+
+
+def test_sa_solver_without_noise_is_unipc_and_tau_obeys_its_range():
+    how = GaussianModel(VPSDE(), MEAN, STD), VPSDE(), torch.ones(2, 3).double()
+    *_, wanted = sample(*how, "unipc", 12)
+    for options in ({"tau": 0.0}, {"tau_from": 1e4}, {"tau_to": 1e-4}):
+        *_, last = sample(*how, "sa-solver", 12, **options)
+        assert torch.equal(last.x, wanted.x)
+    *_, last = sample(*how, "sa-solver", 12, tau_from=0.1, tau_to=1.0)
+    assert not torch.allclose(last.x, wanted.x, atol=0.01)
+
+
+@pytest.mark.parametrize("spacing", ["log-snr", "karras"])
+@pytest.mark.parametrize("sampler", AFFINE)
+def test_spacings_by_noise_serve_every_sampler(sampler, spacing):
+    model = GaussianPredictor.random(VPSDE(), 2, seed=1)
+    coarse, fine = (moment_error(model, sampler, n, spacing=spacing) for n in (20, 60))
+    assert fine < 0.6 * coarse
+    assert fine < 0.2
+
+
+@pytest.mark.parametrize(
     "sampler", [name for name in SAMPLERS if name not in ("probability-flow", "rk45")]
 )
 @pytest.mark.parametrize("name", PROCESSES)
@@ -174,6 +226,8 @@ def test_frames_count_and_report_evaluations():
         ("probability-flow", VESDE(), 11),
         ("heun", VPSDE(), 19),
         ("dpm-solver++", VPSDE(), 10),
+        ("unipc", VPSDE(), 10),
+        ("sa-solver", VESDE(), 10),
     ],
 )
 def test_cost_of_ten_steps(sampler, process, nfe):
@@ -362,7 +416,9 @@ def test_samplers_that_say_they_are_not_random_draw_no_noise(name):
     assert (noise.drawn > 0) == sampler.random
 
 
-@pytest.mark.parametrize(("name", "option"), [("ddim", "eta"), ("edm-heun", "churn")])
+@pytest.mark.parametrize(
+    ("name", "option"), [("ddim", "eta"), ("edm-heun", "churn"), ("sa-solver", "tau")]
+)
 def test_an_option_makes_a_sampler_random(name, option):
     assert not SAMPLERS[name].make(**{option: 0.0}).random
     assert SAMPLERS[name].make(**{option: 1.0}).random

@@ -5,8 +5,8 @@ means the data itself: where the process leaves noise there (VE), the last move 
 
     the chain    ddpm, ddim: draw from q(x_s | x_t, x0) with the model's x0
     the SDE      euler-maruyama, reverse-diffusion, predictor-corrector: dx = f dt + g dw, reversed
-    the ODE      probability-flow, heun, dpm-solver++, rk45: the same marginals without noise
-    in between   edm-heun: the ODE, with noise put back before each step
+    the ODE      probability-flow, heun, dpm-solver++, unipc, rk45: the same marginals, no noise
+    in between   edm-heun, sa-solver: the ODE, with as much noise put back as is asked for
 """
 
 from collections.abc import Iterator
