@@ -69,14 +69,15 @@ class SASolver(Sampler):
         memory, x, answer = at.memory, at.x, (t.place, at.belief.x0)
         answers = [one for one in memory.get("answers", ()) if one[0] < t.place] + [answer]
         if memory.get("predicted") is x:
-            x = self.move(*memory["from"], answers, t, *memory["noise"])
+            (before, then), (tau, z) = memory["from"], memory["noise"]
+            x = self.move(before, then, answers, t, tau, z)
         answers = [one for one in answers if math.isfinite(one[0])][-self.points :] or [answer]
         there = t.sigma <= self.tau_to * t.alpha and t.sigma >= self.tau_from * t.alpha
         tau = self.tau if there else 0.0
-        noise = tau, at.fresh() if tau > 0 and s.sigma > 0 else torch.zeros_like(x)
-        found = self.move(x, t, answers, s, *noise)
+        z = at.fresh() if tau > 0 and s.sigma > 0 else torch.zeros_like(x)
+        found = self.move(x, t, answers, s, tau, z)
         kept = found if math.isfinite(t.place) else None
-        memory |= {"answers": answers, "from": (x, t), "noise": noise, "predicted": kept}
+        memory |= {"answers": answers, "from": (x, t), "noise": (tau, z), "predicted": kept}
         return found
 
     def move(
@@ -100,7 +101,9 @@ class SASolver(Sampler):
             places = [(place - s.place) / h for place, _ in answers]
             rate = (1 + tau**2) * h
             weights = s.alpha * rate * integrals(rate, places)
-            moved = sum(float(w) * x0 for w, (_, x0) in zip(weights, answers, strict=True))
+            moved = torch.zeros_like(x)
+            for weight, (_, x0) in zip(weights, answers, strict=True):
+                moved = moved + float(weight) * x0
         return kept * x + moved + s.sigma * math.sqrt(1 - faded**2) * noise
 
 
