@@ -259,6 +259,7 @@ OPTIMISERS = (
 WEIGHTINGS = (
     Choice("simple", "simple", "All times alike"),
     Choice("log-normal", "log-normal", "More of the noise at which images take shape"),
+    Choice("logit-normal", "logit-normal", "The same, for flow's velocity (Esser et al. 2024)"),
     Choice("min-snr", "min-SNR", "Easy noise counts less (Hang et al. 2023)"),
     Choice("likelihood", "likelihood", "What bits/dim asks for"),
 )

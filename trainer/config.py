@@ -60,20 +60,27 @@ class ExperimentConfig(Ask):
     )
     loss_weighting: str = setting(
         "simple", "Loss weighting", "simple: all times alike; log-normal: more of the noise at "
-        "which images take shape (Karras et al. 2022); min-snr: easy noise counts less (Hang et "
-        "al. 2023); likelihood: what bits/dim asks for", choices=WEIGHTINGS, more=True,
+        "which images take shape (Karras et al. 2022); logit-normal: the same, for the velocity of "
+        "rectified flow (Esser et al. 2024); min-snr: easy noise counts less (Hang et al. 2023); "
+        "likelihood: what bits/dim asks for", choices=WEIGHTINGS, more=True,
     )
     min_snr_gamma: float = setting(
         5.0, "Min-SNR gamma", "Where min-snr cuts the weights", above=0, more=True,
     )
     noise_mean: float = setting(
-        0.3, "Noise's mean", "Of ln(sigma / alpha) where the weighting is log-normal: nearer to "
-        "noise than Karras et al.'s -1.2 for photographs, since a digit's shape is decided there",
+        0.3, "Noise's mean", "Of ln(sigma / alpha) where the weighting is log-normal or "
+        "logit-normal (then of logit t, on rectified flow): nearer to noise than Karras et al.'s "
+        "-1.2 for photographs, since a digit's shape is decided there",
         least=-10, most=10, more=True,
     )
     noise_std: float = setting(
-        1.0, "Noise's deviation", "Of ln(sigma / alpha) where the weighting is log-normal",
+        1.0, "Noise's deviation", "Of ln(sigma / alpha), likewise",
         above=0, most=10, more=True,
+    )
+    optimal_pairs: bool = setting(
+        False, "Optimal pairs", "Noise goes to the image of the batch that it is nearest to: "
+        "straighter paths, for the ODE's samplers alone, since noise no longer falls on any image "
+        "alike (Tong et al. 2023)", more=True,
     )
     classes: int = setting(
         0, "Classes", "Tell the network each image's class, of so many; 0: do not", least=0,

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from trainer.denoiser import PREDICTIONS, from_output, target
-from trainer.processes import DDPM, VESDE, VPSDE, CosinePath, SubVPSDE
+from trainer.processes import DDPM, VESDE, VPSDE, CosinePath, RectifiedFlow, SubVPSDE
 from trainer.training.loss import BUCKETS, Objective, bucket_times
 
 PROCESSES = [VPSDE(), SubVPSDE(), VESDE(), CosinePath(), DDPM.cosine(50)]
@@ -35,6 +35,25 @@ def test_min_snr_is_the_clamped_snr_times_the_error_of_x0(process, kind):
 def test_likelihood_counts_the_error_of_eps(process, kind):
     t, own, _, in_eps = errors(process, kind)
     torch.testing.assert_close(Objective(process, kind, "likelihood").weight(t) * own, in_eps)
+
+
+@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("process", [*PROCESSES, RectifiedFlow()], ids=lambda p: type(p).__name__)
+def test_logit_normal_counts_the_error_of_flows_velocity(process, kind):
+    generator = torch.Generator().manual_seed(0)
+    x0, eps, wrong = torch.randn(3, 8, 5, generator=generator, dtype=torch.float64)
+    t = torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
+    answer = target(kind, process, x0, eps, t) + wrong
+    meant = from_output(kind, process, process.diffuse(x0, t, eps), answer, t)
+    wanted = ((meant.eps - meant.x0) - (eps - x0)).square().sum(1)
+    weighted = Objective(process, kind, "logit-normal").weight(t) * wrong.square().sum(1)
+    torch.testing.assert_close(weighted, wanted)
+
+
+def test_flows_times_are_logit_normal():
+    objective = Objective(RectifiedFlow(), "v", "logit-normal", noise=(0.0, 1.0))
+    t = objective.times(4_000, torch.Generator().manual_seed(0)).double()
+    assert kstest((t / (1 - t)).log().numpy(), "norm").statistic < 0.01
 
 
 @pytest.mark.parametrize("process", PROCESSES[:3], ids=lambda p: type(p).__name__)
@@ -80,7 +99,7 @@ def test_log_normal_noise_is_normal_in_the_logarithm_of_its_level(process):
     assert kstest(inside.numpy(), law.cdf).statistic < 0.01
 
 
-@pytest.mark.parametrize("weighting", ["simple", "log-normal", "likelihood"])
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "logit-normal", "likelihood"])
 def test_a_chain_trains_at_its_own_times_and_at_all_of_them(weighting):
     process = DDPM.cosine(20)
     t = Objective(process, "v", weighting).times(5_000, torch.Generator().manual_seed(0))
@@ -95,7 +114,7 @@ def test_simple_times_spread_evenly():
     assert t.max() <= 1
 
 
-@pytest.mark.parametrize("weighting", ["simple", "log-normal", "likelihood"])
+@pytest.mark.parametrize("weighting", ["simple", "log-normal", "logit-normal", "likelihood"])
 def test_each_part_of_a_batch_sees_all_levels_of_noise(weighting):
     """Sorted times would make each part of an accumulated batch one band of noise."""
     t = Objective(VPSDE(), "v", weighting).times(400, torch.Generator().manual_seed(0))

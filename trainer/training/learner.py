@@ -22,6 +22,7 @@ from trainer.runs.averages import WIDTHS, exponent
 from trainer.runs.checkpoints import load_weights
 from trainer.training.loss import Objective
 from trainer.training.optimiser import Muon, course, optimisers
+from trainer.training.pairs import optimal
 from trainer.training.parts import Parts, pieces
 
 STATES = ("optimizer", "muon")  # what the optimisers' tensors are named after
@@ -101,6 +102,8 @@ class Learner:
         generator = torch.Generator(self.device).manual_seed(seed)
         t = self.objective.times(len(images), generator)
         eps = torch.randn(images.shape, generator=generator, device=self.device)
+        if config.optimal_pairs:
+            eps = optimal(to_signed(images), eps, labels)
         if labels is not None:
             dropped = torch.rand(len(labels), generator=generator, device=self.device)
             labels = labels.masked_fill(dropped < config.label_dropout, -1)

@@ -6,6 +6,9 @@ simple      weight 1, times uniform (Ho et al. 2020, equation 14, in the network
 log-normal  weight 1, the noise's level sigma/alpha log-normally distributed (Karras et al. 2022,
             arXiv:2206.00364, table 1): most where images take shape, little where all is clear
             or all is noise, whatever the process' times dwell on.
+logit-normal  |error of eps - x0|², the velocity of rectified flow, at the same levels: there
+            sigma/alpha = t/(1 - t), so that t is logit-normal (Esser et al. 2024,
+            arXiv:2403.03206, equation 19), and other processes are trained alike.
 min-snr     min(SNR, gamma) · |x0 error|² (Hang et al. 2023, arXiv:2303.09556, equation 8).
 likelihood  g² |score error|², a bound on the likelihood (Song et al. 2021, arXiv:2101.09258,
             equation 7). g²/sigma² is the speed at which log-SNR falls, so instead of weighting by
@@ -39,12 +42,12 @@ class Objective:
         self.process, self.prediction = process, prediction
         self.weighting, self.gamma = weighting, gamma
         self.table: Tensor | None = None
-        if weighting in ("likelihood", "log-normal"):
+        if weighting in ("likelihood", "log-normal", "logit-normal"):
             most, least = process.likelihood_ends
             if process.chain_steps is not None:  # as much of it as others for the first timestep
                 most = float(process.log_snr(torch.tensor([0.5 / process.chain_steps])))
             log_snr = torch.linspace(most, least, TABLE)
-            if weighting == "log-normal":
+            if weighting != "likelihood":
                 normal = torch.special.ndtri(torch.linspace(0, 1, TABLE).double())
                 level = (noise[0] + noise[1] * normal).float()
                 log_snr = (-2 * level).clamp(least, most)
@@ -88,6 +91,10 @@ class Objective:
         }[self.prediction]
         if self.weighting == "likelihood":
             return in_eps
+        if self.weighting == "logit-normal":  # an error d of eps is one of (1 + sigma/alpha) d
+            if self.prediction == "v":  # also at alpha = 0
+                return (alpha + sigma) ** 2 / (alpha**2 + sigma**2)
+            return in_eps * (1 + sigma / alpha) ** 2
         # min(SNR, gamma) / SNR = min(1, gamma / SNR), which alpha = 0 does not disturb.
         return in_eps * (self.gamma * sigma**2 / alpha**2).clamp_max(1)
 
