@@ -206,7 +206,7 @@ class MainWindow(QMainWindow):
             self.plotting = self.start(loading.load_plots)
             self._grow()
         elif late := next((p for p in self.findChildren(Plot) if p.awaited), None):
-            late.plot.repaint()
+            _ = late.plot  # which paints itself in a turn of its own
             QTimer.singleShot(0, self, self._grow)
         elif name := next(self.later, None):
             self.setProperty("loading", False)
