@@ -236,6 +236,24 @@ SPACINGS = (
     Choice("karras", "Karras et al.", "Even in (σ/α)^(1/7)"),
 )
 
+DEGRADATIONS = Catalogue(
+    "degradation",
+    Entry("blur", "blur", "A Gaussian blur", "trainer.degrade:blur",
+          (option("width", 1.5, "Width", "The blur's standard deviation, in pixels", least=0.1,
+                  most=100),)),
+    Entry("smaller", "half size", "Squares of pixels become their mean", "trainer.degrade:smaller",
+          (option("factor", 2, "Factor", "How many pixels across become one", least=2, most=64),)),
+    Entry("pixels", "a tenth of the pixels", "Others are lost", "trainer.degrade:pixels",
+          (option("share", 0.1, "Share", "Of the pixels that are known", above=0, most=1),)),
+    Entry("noise", "noise", "All pixels are known, but for noise", "trainer.degrade:everything"),
+    Entry("mask", "a mask", "What is painted over is lost", "trainer.degrade:masked"),
+)  # fmt: skip
+
+RESTORERS = (
+    Choice("pigdm", "ΠGDM", "Song et al. 2023: few steps, and A is inverted"),
+    Choice("dps", "DPS", "Chung et al. 2022: a step downhill after each update; needs many steps"),
+)
+
 PREDICTIONS = (
     Choice("eps", "ε, the noise"),
     Choice("x0", "x0, the image"),

@@ -15,13 +15,15 @@ from trainer.ask import Ask
 from trainer.catalogue import SAMPLERS
 from trainer.data import ImageSet, load
 from trainer.data.pictures import in_channels, read_image
+from trainer.degrade import Canvas, operator
 from trainer.denoiser import Denoiser, Model
 from trainer.devices import best_device
 from trainer.guidance import Guided
 from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
 from trainer.problems import Problem
-from trainer.requests import Drawing, Inpainting, OfClasses, OfModel, Sampling
+from trainer.requests import Drawing, Inpainting, OfClasses, OfModel, Restoring, Sampling
+from trainer.restore import Downhill, Informed, Measured
 from trainer.runs.averages import averaged
 from trainer.runs.checkpoints import load_weights
 from trainer.runs.exact import run_named
@@ -29,7 +31,9 @@ from trainer.runs.folder import SHIPPED, Run
 from trainer.samplers import Frame, Known, Noise, sample
 from trainer.samplers.noise import mixed
 
-__all__ = ["Opened", "Stage", "draw", "drawn_images", "image_of", "open_model"]
+__all__ = ["Opened", "Stage", "draw", "drawn_images", "image_of", "measure", "open_model"]
+
+MEASURED = 101  # a stream of noise that no image's seed meets
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,20 @@ def mask_of(asked: str, height: int, width: int) -> np.ndarray:
     return found
 
 
+def measure(ask: Restoring, opened: Opened) -> Measured:
+    """The image that is asked for, degraded: equal asks measure the same."""
+    generator = torch.Generator().manual_seed(mixed(ask.seed, MEASURED))
+    height, width = opened.shape[1:]
+    known = None
+    if ask.degradation == "mask":
+        known = torch.from_numpy(~mask_of(ask.mask, height, width))
+    canvas, image = Canvas(height, width, known, generator), opened.image(ask.image)
+    chosen = operator(ask.degradation, canvas, ask.filled("how"))
+    y = chosen(image)
+    noise = torch.randn(y.shape, generator=generator).to(y)
+    return Measured(chosen, image, y + ask.noise * noise, ask.noise)
+
+
 def seeds(seed: int, places: range) -> list[int]:
     """The seed of each image's own noise: image k's follows from `seed` and k alone."""
     return [mixed(seed, place) for place in places]
@@ -220,8 +238,13 @@ def draw(ask: Drawing, opened: Opened, rank: int = 0, ranks: int = 1) -> Iterato
     are drawn nor on the batch, but for rounding.
     """
     process, options = opened.model.process, ask.filled("options")
+    sampler = SAMPLERS.named(ask.sampler).make(**options)
     image = opened.image(ask.image) if ask.image else None
-    known = None
+    known = measured = None
+    if isinstance(ask, Restoring):
+        measured = measure(ask, opened)
+        if ask.method == "dps":
+            sampler = Downhill(sampler, measured, ask.zeta)
     if isinstance(ask, Inpainting):
         assert image is not None
         mask = torch.from_numpy(~mask_of(ask.mask, *opened.shape[1:])).to(opened.device)
@@ -233,11 +256,10 @@ def draw(ask: Drawing, opened: Opened, rank: int = 0, ranks: int = 1) -> Iterato
         if ask.start < 1 and image is not None:
             t = torch.full((len(x),), ask.start, device=x.device)
             x = process.diffuse(image.expand_as(x), t, noise.start())
-        model = opened.asking(ask, places)
-        frames = sample(
-            model, process, x, ask.sampler, ask.steps, noise, ask.start, ask.spacing,
-            known=known, **options,
-        )  # fmt: skip
+        model: Model = opened.asking(ask, places)
+        if measured and isinstance(ask, Restoring) and ask.method == "pigdm":
+            model = Informed(model, process, measured)
+        frames = sample(model, process, x, sampler, ask.steps, noise, ask.start, ask.spacing, known)
         seconds = 0.0
         while True:
             began = time.perf_counter()

@@ -11,7 +11,7 @@ def forgotten(name: str, height: int, width: int) -> np.ndarray:
     """The mask of that name in MASKS, bool (height, width): true where the image is forgotten.
 
     A half, or the rectangle in the centre of half the height and half the width. What
-    `trainer.steer.inpaint` takes is its inverse: true where the image is known.
+    `trainer.samplers.Known` takes is its inverse: true where the image is known.
     """
     if name not in MASKS:
         raise Problem(f"There is no mask '{name}'. Choose one of: {', '.join(MASKS)}.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.ask import Ask, setting
-from trainer.catalogue import FEATURES, PRECISIONS, SAMPLERS, SPACINGS
+from trainer.catalogue import DEGRADATIONS, FEATURES, PRECISIONS, RESTORERS, SAMPLERS, SPACINGS
 from trainer.config import MOST_SEED
 from trainer.masks import MASKS
 from trainer.problems import Problem
@@ -180,12 +180,8 @@ class Drawing(Sampling):
 
 
 @dataclass(frozen=True)
-class Inpainting(Drawing):
-    """Completions of `image`, of which `mask` is forgotten.
-
-    The known part is kept: at every step it is set to the image noised to the same level (Song et
-    al. 2021, appendix I.2).
-    """
+class Masked(Drawing):
+    """Completions of `image`, of which `mask` is forgotten."""
 
     # fmt: off
     sampler: str = setting(
@@ -202,13 +198,52 @@ class Inpainting(Drawing):
         f"What is drawn anew: {', '.join(MASKS)}, an image file that is white there, or rows of 0 "
         "and 1",
     )
+    count: int = setting(
+        16, "Images", "How many completions, each from other noise", least=1, most=100_000,
+        suggested=(4, 16, 36, 64),
+    )
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class Inpainting(Masked):
+    """Completions by replacement.
+
+    The known part is kept: at every step it is set to the image noised to the same level (Song et
+    al. 2021, appendix I.2).
+    """
+
+    # fmt: off
     repeats: int = setting(
         1, "Repeats", "How often each update is made: more let both parts agree better (RePaint, "
         "Lugmayr et al. 2022)", least=1, most=1000,
     )
-    count: int = setting(
-        16, "Images", "How many completions, each from other noise", least=1, most=100_000,
-        suggested=(4, 16, 36, 64),
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class Restoring(Masked):
+    """Images that a degraded `image` may have been, y = A x + noise, found through the model's
+    own guess (trainer.restore)."""
+
+    # fmt: off
+    image: str = setting("4", "Image", IMAGE_TIP)
+    degradation: str = setting(
+        "blur", "Degradation", "What is lost of the image", choices=DEGRADATIONS,
+    )
+    how: dict[str, Any] = setting(
+        {}, "Degradation's options", "What the degradation takes", of="degradation", more=True,
+    )
+    noise: float = setting(
+        0.1, "Noise", "The standard deviation of the noise that is added to what is left, where "
+        "black is -1 and white 1", least=1e-3, most=100,
+    )
+    method: str = setting(
+        "pigdm", "Method", "How what is left steers the model", choices=RESTORERS,
+    )
+    zeta: float = setting(
+        1.0, "DPS's ζ", "How far each of DPS's steps goes towards what is left", above=0,
+        most=1000, more=True,
     )
     # fmt: on
 

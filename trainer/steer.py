@@ -1,7 +1,6 @@
-"""Steering a trained model without training: inpainting, editing, encoding, interpolation."""
+"""Latents by the probability-flow ODE: encoding, decoding, and the way between two."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,59 +9,7 @@ from trainer import ode
 from trainer.denoiser import Beliefs, Model, latest_time
 from trainer.problems import Problem
 from trainer.processes import Process
-from trainer.samplers import Frame, Known, Noise, noise_step, sample
-
-
-def inpaint(
-    model: Model,
-    process: Process,
-    x_T: Tensor,
-    known: Tensor,
-    mask: Tensor,
-    sampler: str = "ddpm",
-    steps: int = 50,
-    generator: torch.Generator | Noise | None = None,
-    resample: int = 1,
-    spacing: str = "time",
-    **options: Any,
-) -> Iterator[Frame]:
-    """Draw images that equal `known` (B, …) where `mask` is true; mask broadcasts over x_T.
-
-    `trainer.samplers.sample` with a known part: before every evaluation it is set to a fresh draw
-    of q(x_t | known) (Song et al. 2021, appendix I.2). `resample` > 1 then noises the state again
-    and repeats the update that many times in all, which lets the two parts agree (RePaint, Lugmayr
-    et al. 2022, arXiv:2201.09865). Frames count the evaluations of all repeats. Raises Problem on
-    shapes that do not fit.
-    """
-    part = Known(known, mask, resample)
-    return sample(
-        model, process, x_T, sampler, steps, generator, 1.0, spacing, known=part, **options
-    )
-
-
-def edit(
-    model: Model,
-    process: Process,
-    image: Tensor,
-    strength: float = 0.5,
-    sampler: str = "ddim",
-    steps: int = 50,
-    generator: torch.Generator | Noise | None = None,
-    spacing: str = "time",
-    **options: Any,
-) -> Iterator[Frame]:
-    """SDEdit (Meng et al. 2022, arXiv:2108.01073): noise `image` (B, …) to t = strength, denoise.
-
-    strength in (0, 1]: near 0 the image stays, at 1 nothing of it is left.
-    """
-    if not 0 < strength <= 1:
-        raise Problem(f"An edit's strength lies in (0, 1], not at {strength:g}.")
-    noise = generator
-    if not isinstance(noise, Noise):
-        noise = Noise.of(noise or torch.Generator().manual_seed(0), image, process)
-    start = min(strength, latest_time(model, process))
-    x = noise_step(process, image, None, torch.tensor(start), noise.start())
-    return sample(model, process, x, sampler, steps, noise, start, spacing, **options)
+from trainer.samplers import Frame
 
 
 def _ends(model: Model, process: Process) -> tuple[float, float]:

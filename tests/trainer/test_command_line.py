@@ -21,11 +21,12 @@ from trainer.__main__ import main
 from trainer.cli.measuring import table
 from trainer.data import load
 from trainer.data.samples import grid_png, load_samples
-from trainer.drawing import Opened, draw, drawn_images
+from trainer.drawing import Opened, draw, drawn_images, measure, open_model
 from trainer.likelihood import bits_per_dim
 from trainer.metrics import Figures, Report, features
 from trainer.problems import Problem
-from trainer.requests import Drawing
+from trainer.requests import Drawing, Restoring
+from trainer.restore import posterior
 from trainer.runs import Run
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +231,22 @@ def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, ca
     images = load_samples(Path("out.npz"), (1, 28, 28))[:, 0]
     assert (images[:, ~hole] == load("mnist").test[4, 0][~hole]).all()
     assert len(np.unique(images[:, hole], axis=0)) == 3
+
+
+def test_restore_draws_what_a_script_draws_and_weighs_the_training_images(run, tmp_path, capsys):
+    line = f"restore --run {run.folder} --out {tmp_path / 'out.npz'} --degradation pixels --json"
+    more = "--share 0.5 --method dps --zeta 0.5 --noise 30 --count 2 --steps 3 --seed 4"
+    assert main([*line.split(), *more.split()]) == 0
+    ask = Restoring(
+        model=str(run.folder), degradation="pixels", how={"share": 0.5}, method="dps", zeta=0.5,
+        noise=30.0, count=2, steps=3, seed=4,
+    )  # fmt: skip
+    found, opened = spoken(capsys), open_model(ask)
+    weighed = posterior(measure(ask, opened), torch.from_numpy(load("mnist").train.copy()))
+    assert found["training_images"] == pytest.approx(weighed.effective)
+    assert (found["images"], found["nfe"]) == (2, 3)
+    images = load_samples(tmp_path / "out.npz", (1, 28, 28))
+    assert np.array_equal(images, drawn_images(ask, opened))
 
 
 def test_interpolate_writes_decoded_latents_over_blends_of_pixels(tmp_path, capsys):

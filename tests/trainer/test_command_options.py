@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
 COMMANDS = [
     "train", "sample", "spectrum", "evaluate", "likelihood", "measure", "encode", "inpaint",
-    "interpolate", "features", "figures", "ship",
+    "interpolate", "restore", "features", "figures", "ship",
 ]  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def test_help_is_there_for_every_command(command, capsys):
         ("train --run x --preset none", "none"),
         ("evaluate --run x --features faces", "faces"),
         ("inpaint --run x --out y.png --repeats 0", "at least 1"),
+        ("restore --run x --out y.png --degradation rust", "smaller"),
         ("interpolate --run x --out y.png --from 1", "--to"),
     ],
 )
@@ -112,6 +113,7 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("inpaint --run {run} --out y.png --mask middle", "centre"),
         ("inpaint --run {run} --out y.png --mask {png}", "forgets nothing"),
         ("inpaint --run {run} --out y.png --class 11", "0 to 9"),
+        ("restore --run {run} --out y.png --degradation pixels --share 2", "at most 1"),
         ("inpaint --run {shipped} --out y.png --guidance 2", "knows no classes"),
         ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
         ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),

@@ -1,10 +1,10 @@
-"""Commands that draw: sample, inpaint."""
+"""Commands that draw: sample, inpaint, restore."""
 
 import argparse
 from pathlib import Path
 
 from trainer.cli.options import CALLED, Commands, add_device, add_option, add_settings, ask_from
-from trainer.requests import Drawing, Inpainting
+from trainer.requests import Drawing, Inpainting, Restoring
 
 OUT_HELP = "a .png (one sheet), an .npz (array images, N x C x H x W), or a folder of PNGs"
 EDITED = 0.5  # to what time an image to start from is noised unless --start says
@@ -41,11 +41,55 @@ def add(commands: Commands) -> None:
     add_option(command)
     add_device(command)
 
+    command = commands.add(
+        "restore",
+        restore,
+        "let a run restore an image that was degraded",
+        "The image is degraded, noise is added, and what is left guides the run, which was never "
+        "trained for it: by ΠGDM (Song et al. 2023) or DPS (Chung et al. 2022). What the training "
+        "images alone would say, p(x | y) over them, is told beside: how many of them share it.",
+        "--run runs/first --image 4 --degradation smaller --count 16 --out restored.png",
+    )
+    command.add_argument("--out", type=Path, required=True, help=OUT_HELP)
+    add_settings(command, Restoring, required=("model",))
+    add_option(command)
+    add_device(command)
+
 
 def sample(arguments: argparse.Namespace) -> int:
     if hasattr(arguments, "image") and not hasattr(arguments, "start"):
         arguments.start = EDITED
-    ask = ask_from(arguments, Drawing)
+    return _save(arguments, ask_from(arguments, Drawing), "images", {})
+
+
+def inpaint(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Inpainting)
+    from trainer.cli import running
+    from trainer.drawing import mask_of
+
+    running.check_target(arguments.out)
+    share = float(mask_of(ask.mask, *running.opened_by(arguments, ask).shape[1:]).mean())
+    words = f"completions of an image of which {share:.0%} was forgotten"
+    return _save(arguments, ask, words, {"forgotten": share})
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Restoring)
+    from trainer.cli import running
+    from trainer.drawing import measure
+    from trainer.restore import posterior
+    from trainer.runs.folder import training_images
+
+    running.check_target(arguments.out)
+    opened = running.opened_by(arguments, ask)
+    measured = measure(ask, opened)
+    found = posterior(measured, training_images(opened.data, opened.run.config))
+    words = f"restorations ({found.effective:.1f} training images share the exact posterior)"
+    return _save(arguments, ask, words, {"training_images": found.effective})
+
+
+def _save(arguments: argparse.Namespace, ask: Drawing, words: str, facts: dict[str, float]) -> int:
+    """Draw what is asked, write it, and tell of it, in `words` or with these `facts`."""
     from trainer.cli import running
     from trainer.training.distributed import team
 
@@ -54,29 +98,7 @@ def sample(arguments: argparse.Namespace) -> int:
     if not team().leads:
         return 0
     running.save_images(arguments.out, images)
-    found = {"images": len(images), "nfe": nfe, "out": str(arguments.out)}
-    prose = f"{len(images)} images, {nfe} network evaluations each: {arguments.out}"
-    running.show(found, prose, arguments.json)
-    return 0
-
-
-def inpaint(arguments: argparse.Namespace) -> int:
-    ask = ask_from(arguments, Inpainting)
-    from trainer.cli import running
-    from trainer.drawing import mask_of
-    from trainer.training.distributed import team
-
-    running.check_target(arguments.out)
-    opened = running.opened_by(arguments, ask)
-    share = float(mask_of(ask.mask, *opened.shape[1:]).mean())
-    images, nfe = running.drawn(ask, opened)
-    if not team().leads:
-        return 0
-    running.save_images(arguments.out, images)
-    found = {"images": ask.count, "nfe": nfe, "forgotten": share, "out": str(arguments.out)}
-    prose = (
-        f"{ask.count} completions of an image of which {share:.0%} was forgotten, {nfe} network "
-        f"evaluations each: {arguments.out}"
-    )
+    found = {"images": len(images), "nfe": nfe, **facts, "out": str(arguments.out)}
+    prose = f"{len(images)} {words}, {nfe} network evaluations each: {arguments.out}"
     running.show(found, prose, arguments.json)
     return 0

@@ -219,7 +219,7 @@ def sample(
     model: Model,
     process: Process | None = None,
     x_T: Tensor | None = None,
-    sampler: str = "ddim",
+    sampler: str | Sampler = "ddim",
     steps: int = 50,
     generator: torch.Generator | Noise | None = None,
     start: float = 1.0,
@@ -231,25 +231,27 @@ def sample(
 
     `generator` seeds the noise of the stochastic samplers (seed 0 unless given), or is that noise;
     `spacing` places the times (trainer.processes.Process.times); options are the sampler's, as
-    trainer.catalogue.SAMPLERS tells. A model of eps starts at t = 0.999 where alpha(1) = 0. With
-    `known` a part of the image is kept. Raises Problem at once on a name or combination that makes
-    no sense.
+    trainer.catalogue.SAMPLERS tells, unless it is made already. A model of eps starts at t = 0.999
+    where alpha(1) = 0. With `known` a part of the image is kept. Raises Problem at once on a name
+    or combination that makes no sense.
     """
     if not isinstance(process, Process) or not isinstance(x_T, Tensor):
         raise Problem(
             "sample takes the model, its process, and the noise x_T to start from, in this order."
         )
-    chosen: Sampler = SAMPLERS.named(sampler).make(**options)
+    if isinstance(sampler, str):
+        sampler = SAMPLERS.named(sampler).make(**options)
+    assert isinstance(sampler, Sampler)
     if start > 1:
         raise Problem(f"Sampling starts at a time in (0, 1], not at {start:g}.")
     times = process.times(steps, min(start, latest_time(model, process)), spacing)
-    chosen.refuse(process, times)
+    sampler.refuse(process, times)
     if not isinstance(generator, Noise):
         if generator is None:
             generator = torch.Generator().manual_seed(0)
         generator = Noise.of(generator, x_T, process)
     fitted = known.fitted(x_T) if known else None
-    return walk(Beliefs(model, process), x_T, times, chosen, generator, fitted)
+    return walk(Beliefs(model, process), x_T, times, sampler, generator, fitted)
 
 
 @torch.no_grad()
