@@ -80,7 +80,7 @@ class OfClasses(OfModel):
     )
     guidance_to: float | None = setting(
         None, "Guidance to", "The largest σ/α at which guidance counts: at the strongest noise it "
-        "costs variety", above=0, more=True,
+        "costs variety; at any unless given", above=0, more=True,
     )
     precision: str = setting(
         "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "

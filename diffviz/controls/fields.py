@@ -83,7 +83,7 @@ class NumberField(QAbstractSpinBox):
         self._suffix = f" {setting.unit}" if setting.unit else ""
         self._prefix = ""
         if setting.optional:
-            self.lineEdit().setPlaceholderText("no limit")
+            self.lineEdit().setPlaceholderText("not set")
         self.lineEdit().setText(self._text())
         self.editingFinished.connect(self.commit)
 

@@ -105,8 +105,8 @@ def told(one: Setting, default: str) -> str:
 
 def short(value: Any) -> str:
     """A default as a person would type it."""
-    if value is None:
-        return "no limit"
+    if value is None:  # the tip says what that means
+        return ""
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
