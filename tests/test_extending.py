@@ -18,14 +18,15 @@ from diffviz.views import VIEWS
 from diffviz.views.view import View
 from trainer.__main__ import main
 from trainer.ask import Ask, option, setting
-from trainer.catalogue import DATASETS, NETWORKS, PROCESSES, SAMPLERS, Entry
+from trainer.catalogue import DATASETS, DEGRADATIONS, NETWORKS, PROCESSES, SAMPLERS, Entry
 from trainer.config import PRESETS, ExperimentConfig
 from trainer.data import load
 from trainer.data.image_set import ImageSet
-from trainer.drawing import drawn_images
+from trainer.degrade import Canvas, Separable
+from trainer.drawing import drawn_images, measure, open_model
 from trainer.problems import Problem
 from trainer.processes import VPSDE, make_process
-from trainer.requests import Drawing
+from trainer.requests import Drawing, Restoring
 from trainer.samplers.base import Sampler
 
 
@@ -172,6 +173,25 @@ class WordView(View):
 
     def prepare(self, ask):
         self.form.restore(ask)
+
+
+def test_a_degradation(monkeypatch, here, tmp_path, small_models):
+    def row_means(canvas: Canvas, bands: int) -> Separable:
+        rows = torch.eye(bands).repeat_interleave(canvas.height // bands, 1)
+        return Separable(rows / rows.sum(1, keepdim=True), torch.eye(canvas.width))
+
+    here.row_means = row_means
+    own = option("bands", 4, "Bands", "Of rows that become one", least=1)
+    entry = Entry("rows", "Means of rows", "", "my_own:row_means", (own,))
+    monkeypatch.setitem(DEGRADATIONS, "rows", entry)
+    model = str(small_models / "modern-sde")
+    ask = Restoring(model=model, degradation="rows", how={"bands": 7}, noise=1e-3)
+    measured = measure(ask, open_model(ask))
+    assert measured.y.shape == (1, 1, 7, 28)
+    wanted = measured.image.unflatten(2, (7, 4)).mean(3)
+    torch.testing.assert_close(measured.y, wanted, rtol=0, atol=6e-3)
+    line = f"restore --run {model} --out {tmp_path / 'out.npz'} --degradation rows --bands 7"
+    assert main([*line.split(), "--steps", "2", "--count", "1"]) == 0
 
 
 def test_a_view(monkeypatch, here, qtbot, tmp_path, small_app):
