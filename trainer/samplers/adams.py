@@ -54,7 +54,7 @@ class SASolver(Sampler):
     marginals are the process's. The predictor lets x0 be the polynomial through its last `points`
     answers; once there is an answer at s, the corrector takes the step again through that one too,
     with the same z, and the next step starts from there. `tau` counts while sigma / alpha lies in
-    [`tau_from`, `tau_to`]. A state changed meanwhile (inpainting) is not corrected.
+    [`tau_from`, `tau_to`]. What was changed meanwhile (inpainting) is not corrected.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class SASolver(Sampler):
         t, s = (Level.at(at.process, time) for time in (at.t, at.s))
         memory, x, answer = at.memory, at.x, (t.place, at.belief.x0)
         answers = [one for one in memory.get("answers", ()) if one[0] < t.place] + [answer]
-        if memory.get("predicted") is x:
+        if (predicted := memory.get("predicted")) is not None:
             (before, then), (tau, z) = memory["from"], memory["noise"]
-            x = self.move(before, then, answers, t, tau, z)
+            x = torch.where(x == predicted, self.move(before, then, answers, t, tau, z), x)
         answers = [one for one in answers if math.isfinite(one[0])][-self.points :] or [answer]
         there = t.sigma <= self.tau_to * t.alpha and t.sigma >= self.tau_from * t.alpha
         tau = self.tau if there else 0.0
