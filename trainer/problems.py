@@ -50,6 +50,14 @@ def write_file(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def cache_folders() -> list[Path]:
+    """Where what is dear to make is kept for this user; none where there is no home."""
+    try:
+        return [Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffviz"]
+    except RuntimeError:  # a user whom the system does not know, as in a container
+        return []
+
+
 def as_json(value: Any, indent: int | None = None) -> str:
     """JSON that every reader takes: what is not a finite number becomes null."""
 

@@ -100,7 +100,8 @@ def report(home: Path, device: str = "") -> str:
 
 def private(text: str) -> str:
     """The text with the user's home as ~."""
-    for home in {str(Path.home()), os.path.realpath(Path.home()), os.environ.get("HOME", "")}:
+    known = os.path.expanduser("~")  # itself where there is none
+    for home in {known, os.path.realpath(known), os.environ.get("HOME", "")}:
         if len(home) > 1:
             text = text.replace(home, "~")
     return text

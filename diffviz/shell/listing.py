@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainer.config import ExactConfig, ExperimentConfig
 from trainer.problems import Problem
@@ -13,8 +14,9 @@ from trainer.problems import Problem
 class RunInfo:
     """A run that can be opened: its folder, settings, kept checkpoints and last measures.
 
-    `fid` is the newest checkpoint's, of `fid_samples` samples; `resumable` says that the state of
-    a training is there to go on from. An `exact` model has no folder, and nothing of the rest.
+    `fid` is the newest checkpoint's, `fid_about` what it was taken of and in; `resumable` says that
+    the state of a training is there to go on from, `finished` that all its epochs are done.
+    An `exact` model has no folder, and nothing of the rest.
     """
 
     folder: Path
@@ -22,12 +24,13 @@ class RunInfo:
     checkpoints: tuple[Path, ...]
     shipped: bool
     resumable: bool
+    finished: bool
     step: int
     epoch: int
     loss: float | None
     bits_per_dim: float | None
     fid: float | None
-    fid_samples: int
+    fid_about: str
     exact: ExactConfig | None = None
 
     @property
@@ -37,13 +40,13 @@ class RunInfo:
 
 def exact_info(exact: ExactConfig) -> RunInfo:
     """An exact model, as what can be chosen beside the runs."""
-    nothing = (), False, False, 0, 0, None, None, None, 0
+    nothing = (), False, False, False, 0, 0, None, None, None, ""
     return RunInfo(Path(exact.id), exact.config(), *nothing, exact)
 
 
-def _last_measures(path: Path) -> dict[str, float]:
+def _last_measures(path: Path) -> dict[str, Any]:
     """The last step, loss and bits/dim in a metrics file, from its last 64 KiB."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     try:
         with open(path, "rb") as stream:
             stream.seek(0, 2)
@@ -53,29 +56,49 @@ def _last_measures(path: Path) -> dict[str, float]:
         return found
     for line in lines:
         try:
-            found |= json.loads(line)
-        except ValueError:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(said, dict):
+            # A damaged file may say anything: no number that is none, or too large for the table.
+            found |= {k: n for k, n in said.items() if isinstance(n, int | float) and abs(n) < 1e15}
     return found
 
 
-def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, int]:
-    """The FID measured of the run's newest checkpoint with the most samples, and their number."""
+def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, str]:
+    """The FID measured of the run's newest checkpoint with the most samples, and what it is of."""
     from trainer.runs import Run
     from trainer.runs.measures import measures
 
     try:
         found = [m for m in measures(Run(folder, config)) if m.kind == "samples"]
         best = max(found, key=lambda m: m.settings["count"])
-        return float(best.values["fid"]), int(best.settings["count"])
+        about = f"Of {best.settings['count']:,} samples, in {best.settings.get('features')}."
+        limits = str(best.values.get("limits") or "")
+        return float(best.values["fid"]), f"{about} {limits}".strip()
     except (Problem, ValueError, KeyError, TypeError):
-        return None, 0
+        return None, ""
+
+
+def _standing(folder: Path, config: ExperimentConfig) -> tuple[bool, bool]:
+    """Whether there is a state to go on from, and whether all epochs are done in it."""
+    from trainer.runs import Run
+
+    run = Run(folder, config)
+    if not run.state_path.exists():
+        return False, False
+    try:
+        facts = run.standing()
+    except Problem:
+        return False, False
+    whole = facts.get("epochs", config.epochs) >= config.epochs
+    return True, facts["step"] >= facts["steps"] and whole
 
 
 def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
     """One list: the shipped models, then the user's runs, the newest first; damaged ones left out.
 
-    Reads settings and measures only, not weights.
+    Reads settings, measures and headers only, not weights.
     """
     own_folders = [path.parent for path in own.glob("*/config.json")] if own.is_dir() else []
     own_folders.sort(key=lambda folder: (folder / "config.json").stat().st_mtime, reverse=True)
@@ -93,7 +116,7 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
                 config,
                 tuple(sorted((folder / "checkpoints").glob("*.safetensors"))),
                 folder.parent == shipped,
-                folder.parent != shipped and (folder / "state.safetensors").exists(),
+                *((False, False) if folder.parent == shipped else _standing(folder, config)),
                 int(measures.get("step", 0)),
                 int(measures.get("epoch", 0)),
                 measures.get("loss"),

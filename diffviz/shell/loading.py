@@ -17,11 +17,12 @@ from trainer.problems import Problem
 class Ready:
     """Torch is loaded; `device` says in words what it computes on.
 
-    `unfinished` is a run that was stopped midway.
+    `unfinished` is a run that was stopped midway, `epochs` how many it shall have.
     """
 
     device: str
     unfinished: Path | None
+    epochs: int = 0
 
 
 def device_words() -> str:
@@ -79,19 +80,18 @@ def warm_up(home: Path) -> Iterator[Ready]:
     """Import torch off the window's thread, and look for a run that was stopped midway."""
     load_libraries()
     from trainer.runs import Run
-    from trainer.runs.checkpoints import load_tensors
 
-    unfinished = None
+    unfinished, epochs = None, 0
     for path in sorted((home / "runs").glob("*/state.safetensors"), reverse=True):
         try:
             run = Run.open(path.parent)
-            _, facts = load_tensors(path)
+            facts = run.standing()
         except Problem:
             continue
-        if facts["step"] < facts.get("steps", 0):
-            unfinished = run.folder
+        if facts["step"] < facts["steps"]:
+            unfinished, epochs = run.folder, run.config.epochs
             break
-    yield Ready(device_words(), unfinished)
+    yield Ready(device_words(), unfinished, epochs)
     # Imported now, so that the first drawing and Train start at once.
     import trainer.drawing
     import trainer.training.loop  # noqa: F401

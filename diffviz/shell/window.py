@@ -288,7 +288,7 @@ class MainWindow(QMainWindow):
         for event in events:
             self.training.device.setText(event.device)
             if event.unfinished is not None:
-                self.training.offer_resume(event.unfinished)
+                self.training.offer_resume(event.unfinished, event.epochs)
             self.session.refresh_runs()
             self.trajectories.begin_film()
 

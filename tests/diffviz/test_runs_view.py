@@ -16,6 +16,7 @@ from trainer.config import ExperimentConfig
 from trainer.drawing import drawn_images
 from trainer.problems import Problem
 from trainer.requests import Drawing
+from trainer.runs import Run
 
 
 @pytest.fixture
@@ -139,6 +140,33 @@ def test_a_stopped_training_goes_on_from_the_list(qtbot, window):
     qtbot.waitUntil(lambda: training.loss.points()[0].size > 0, timeout=30_000)
     assert training.loss.points()[0][0] > 3
     assert training.where.folder == folder
+
+
+def test_a_finished_training_goes_on_for_more_epochs(qtbot, window):
+    training, panel = window.training, window.views["runs"]
+    training.form.set_values({"epochs": 1, "batch_size": 128})
+    qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: training.where is not None and not training.training, timeout=60_000)
+    folder = training.where.folder
+    assert not training.resume_row.isVisible()
+    window.stage.setCurrentWidget(panel)
+    qtbot.waitUntil(lambda: folder in [r.folder for r in panel.session.runs], timeout=10_000)
+    panel.table.selectRow([r.folder for r in panel.session.runs].index(folder))
+    qtbot.mouseClick(panel.buttons["resume"], Qt.MouseButton.LeftButton)
+    assert not training.training
+    assert "is finished, after epoch 1. Say" in training.status.text()
+    assert training.resume_epochs.value() == 2
+    training.resume_epochs.set_value(3)
+    qtbot.mouseClick(training.resume_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not training.training, timeout=60_000)
+    assert Run.open(folder).config.epochs == 3
+    assert training.loss.points()[0].tolist() == [3, 4, 5, 6]
+    assert [line for line in Run.open(folder).metrics() if "epochs" in line] == [
+        {"step": 3, "epochs": 3, "steps": 6}
+    ]
+    qtbot.waitUntil(
+        lambda: any(r.folder == folder and r.epoch == 3 for r in panel.session.runs), timeout=10_000
+    )
 
 
 def test_measuring_puts_the_figure_into_the_card(qtbot, runs):

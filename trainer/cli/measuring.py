@@ -95,7 +95,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from trainer.cli import running
     from trainer.data import load
     from trainer.data.samples import load_samples
-    from trainer.metrics.features import feature_set
     from trainer.training.distributed import team
 
     if arguments.save is not None:
@@ -108,7 +107,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         opened = running.opened_by(arguments, ask)
         data = load(arguments.dataset or opened.run.config.dataset)
-        feature_set(ask.features)  # what it lacks shows before the long drawing
+        metrics.refuse(ask.count, opened.shape, data, ask.features)
         images, nfe = running.drawn(ask, opened)
         if not team().leads:
             return 0
@@ -142,7 +141,7 @@ def table(report: "Report") -> str:
     middle = max(len(left) for _, left, _ in rows)
     lines = [f"{'':{width}}  {'samples':>{middle}}  test images (floor)"]
     lines += [f"{name:{width}}  {left:>{middle}}  {right}" for name, left, right in rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, *([report.limits] if report.limits else [])])
 
 
 def likelihood(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What commands have in common as they run: devices, models, bars, and where results go."""
 
 import io
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,14 @@ def check_target(path: Path) -> None:
     """A Problem if `save_images` could not write there, to be had before the long drawing."""
     if path.suffix not in (".png", ".npz", ""):
         raise Problem(f"Images are written as .png or .npz, or into a folder, not as {path.name}.")
-    if not path.absolute().parent.is_dir():
+    folder = path.absolute().parent
+    if not folder.is_dir():
         raise Problem(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Problem(f"{folder} may not be written: choose another place for {path.name}.")
+    if path.exists() and path.is_dir() != (path.suffix == ""):
+        kind = "a folder" if path.is_dir() else "a file"
+        raise Problem(f"{path} is {kind} already, which is in the way: choose another name.")
     if path.is_dir() and any(path.iterdir()):
         raise Problem(
             f"The folder {path} is not empty: samples would mix with what is there. Empty it, or "

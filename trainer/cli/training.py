@@ -15,8 +15,10 @@ def add(commands: Commands) -> None:
         "train",
         train,
         "train a model into a run folder",
-        "Ctrl-C stops and saves; --resume goes on where it stood. What is not given is as the "
-        "preset has it. " + " ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items()),
+        "Ctrl-C stops and saves; --resume goes on where it stood, with --epochs for so many in "
+        "all (the learning rate follows their schedule from there on) and --dataset for images "
+        "that have moved. What is not given is as the preset has it. "
+        + " ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items()),
         "--run runs/first --epochs 5",
     )
     command.add_argument("--run", type=Path, required=True, help="the folder to write")
@@ -48,6 +50,7 @@ def config_from(arguments: argparse.Namespace) -> ExperimentConfig:
 
 def train(arguments: argparse.Namespace) -> int:
     changes = changes_from(arguments)
+    newly = {name: changes.pop(name, None) for name in ("dataset", "epochs")}
     if arguments.resume and changes:
         words = " and ".join(name.replace("_", " ") for name in changes)
         raise Problem(
@@ -56,17 +59,16 @@ def train(arguments: argparse.Namespace) -> int:
         )
     config = config_from(arguments)
     from trainer.cli.running import choose_device, progress
-    from trainer.data import load
+    from trainer.data import load, resolved
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.runs import Run
-    from trainer.training import refuse
+    from trainer.training import refuse, resumed
     from trainer.training import train as training
     from trainer.training.distributed import create_together
 
     if arguments.resume:
-        run = Run.open(arguments.run)
-        data = load(run.config.dataset)
+        run, data = resumed(arguments.run, **newly)
     else:
+        config = config.with_changes(dataset=resolved(config.dataset))
         data = load(config.dataset)  # before the folder is made: a wrong name leaves none behind
         refuse(config, data)
         run = create_together(arguments.run, config)

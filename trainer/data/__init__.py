@@ -1,5 +1,6 @@
 """Image sets as uint8 arrays: MNIST from assets/; IDX sets, CIFAR-10, image folders from files."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,21 @@ from trainer.data.idx import load_mnist
 from trainer.data.image_set import ImageSet
 from trainer.problems import Problem, file_problems
 
-__all__ = ["ImageSet", "load", "load_mnist"]
+__all__ = ["ImageSet", "load", "load_mnist", "resolved"]
+
+
+def _place(dataset: str) -> tuple[Path, str]:
+    """The folder that a name means, and the side of its images as it was written, or ""."""
+    match = None if os.path.isdir(dataset) else re.fullmatch(r"(.+):([0-9]{1,4})", dataset)
+    return (Path(match[1]), match[2]) if match else (Path(dataset), "")
+
+
+def resolved(dataset: str) -> str:
+    """The same name as another working folder finds it; what is no folder here stays as it is."""
+    folder, side = _place(dataset)
+    if dataset == "mnist" or not dataset.strip() or not os.path.isdir(folder):
+        return dataset
+    return f"{os.path.abspath(folder)}{':' if side else ''}{side}"
 
 
 def load(dataset: str) -> ImageSet:
@@ -20,12 +35,11 @@ def load(dataset: str) -> ImageSet:
     """
     if dataset == "mnist":
         return load_mnist()
-    folder, side = Path(dataset), 32
     if not dataset.strip():
         raise Problem("The dataset's name is empty: name mnist, or a folder.")
-    if not folder.is_dir() and (match := re.fullmatch(r"(.+):(\d{1,4})", dataset)):
-        folder, side = Path(match[1]), int(match[2])
-    if not folder.is_dir():
+    folder, written = _place(dataset)
+    side = int(written or 32)
+    if not os.path.isdir(folder):
         formats = ", of ".join(entry.title for name, entry in DATASETS.items() if name != "mnist")
         raise Problem(f"There is no dataset '{dataset}': name mnist, or a folder of {formats}.")
     if side < 4:

@@ -1,6 +1,7 @@
 """What a data set is once it is read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,11 @@ class ImageSet:
     @property
     def classes(self) -> int:
         return int(self.train_labels.max()) + 1
+
+    @property
+    def kind(self) -> dict[str, Any]:
+        """What has to stay the same for a training to go on: plain data that JSON takes."""
+        return {"shape": list(self.shape), "images": len(self.train), "classes": self.classes}
 
     @property
     def facts(self) -> str:

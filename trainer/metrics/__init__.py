@@ -5,7 +5,7 @@ drew from the data itself would score that, not 0 or 1: it is the floor.
 """
 
 import hashlib
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,14 @@ from torch.nn import functional
 
 from assets import ASSETS
 from trainer.data import ImageSet, load_mnist
-from trainer.metrics.features import Features, digit_input, feature_set, load_digit_network
-from trainer.problems import Problem
+from trainer.metrics.features import (
+    SIDE,
+    Features,
+    digit_input,
+    feature_set,
+    load_digit_network,
+)
+from trainer.problems import Problem, cache_folders
 from trainer.runs.checkpoints import load_tensors, save_tensors
 
 __all__ = [
@@ -44,6 +50,7 @@ __all__ = [
 SURE = 0.9
 USUAL = 0.995  # of real images are no junk
 MOST_COMPARED = 1_000
+NEIGHBOURS = 3  # what precision and recall look at
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,6 @@ def fid(
     return frechet_distance(moments(chosen(images_a)), moments(chosen(images_b)))
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "diffviz"
-
-
 def moments_name(images: np.ndarray, features: Features) -> str:
     """The file name of a training set's moments: the features' name and the images' SHA-256."""
     shape = f"{images.dtype} {images.shape}".encode()
@@ -111,18 +113,17 @@ def training_moments(images: np.ndarray, features: Features) -> Moments:
     MNIST's is shipped; others go to the user's cache folder, if that can be written.
     """
     name = moments_name(images, features)
-    for folder in (ASSETS / "features", _cache_folder()):
+    for folder in (ASSETS / "features", *cache_folders()):
         try:
             tensors, _ = load_tensors(folder / name)
             return Moments(tensors["mean"].numpy(), tensors["covariance"].numpy())
         except Problem:
             continue
     found = moments(features(images))
-    try:
-        _cache_folder().mkdir(parents=True, exist_ok=True)
-        save_moments(_cache_folder() / name, found)
-    except (OSError, Problem):
-        pass  # it is only slower without
+    for folder in cache_folders():
+        with suppress(OSError, Problem):  # it is only slower without
+            folder.mkdir(parents=True, exist_ok=True)
+            save_moments(folder / name, found)
     return found
 
 
@@ -138,7 +139,7 @@ def _distances(points: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(points, others, compute_mode="use_mm_for_euclid_dist")
 
 
-def coverage(points: np.ndarray, support: np.ndarray, neighbours: int = 3) -> float:
+def coverage(points: np.ndarray, support: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
     """The share of points (N, D) that lie in the manifold spanned by `support` (M, D).
 
     The manifold is the union of balls around each support point that just reach its k-th nearest
@@ -267,6 +268,7 @@ class Figures:
 class Report:
     """Samples, and as many real test images, measured alike; `features` names the scale.
 
+    `limits` says what the FID in these features cannot tell, in sentences; "" where they fit.
     `copying`: the chance that a sample is nearer to its nearest training image than a test image
     to its own (the Mann-Whitney statistic of Meehan et al. 2020, arXiv:2004.05675). 0.5 for fresh
     draws from the data, towards 1 for copies, below 0.5 for samples unlike the data.
@@ -276,6 +278,55 @@ class Report:
     samples: Figures
     real: Figures
     copying: float
+    limits: str = ""
+
+
+def limits(data: ImageSet, features: Features, count: int) -> str:
+    """What the FID of `count` samples in these features cannot tell, in sentences; "" for nothing.
+
+    The digit features were learned from MNIST, Inception's from photographs.
+    """
+    found, size = [], features.dimensions
+    if features.name.startswith("inception"):
+        found.append(
+            f"{features.name} is a network of photographs (ImageNet): of drawings and digits it "
+            "sees little, and published figures take 50,000 samples."
+        )
+    elif not knows(data):
+        seen = "; it sees images grey and 28 x 28" if data.shape != (1, SIDE, SIDE) else ""
+        found.append(
+            f"{features.name} is a classifier of MNIST's digits{seen}: on other images its FID "
+            "ranks models trained on the same images, and compares with no published figure."
+        )
+    if count <= size:
+        found.append(
+            f"{count:,} images are not more than the {size:,} features: most of the FID is bias, "
+            "so look at the floor."
+        )
+    return " ".join(found)
+
+
+def refuse(
+    count: int, shape: tuple[int, int, int], data: ImageSet, features: str = "digits"
+) -> None:
+    """Raise a Problem where `count` samples of that (C, H, W) could never be measured: before they
+    are drawn."""
+    if shape != data.shape:
+        raise Problem(
+            f"The samples are {shape}, the images of {data.name} {data.shape}: they must be of one "
+            "size and number of channels."
+        )
+    for what, found in (
+        ("samples", count),
+        (f"training images in {data.name}", len(data.train)),
+        (f"test images in {data.name}", len(data.test)),
+    ):
+        if found <= NEIGHBOURS:
+            raise Problem(
+                f"There are only {found} {what}: FID, precision, recall and their floor need at "
+                f"least {NEIGHBOURS + 1}. Take more."
+            )
+    feature_set(features)  # what it lacks shows here
 
 
 def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> Report:
@@ -283,11 +334,7 @@ def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> R
 
     The floor is taken of N test images at even distances, or of all, if there are fewer.
     """
-    if samples.shape[1:] != data.shape:
-        raise Problem(
-            f"The samples are {samples.shape[1:]}, the images of {data.name} {data.shape}: "
-            "they must be of one size and number of channels."
-        )
+    refuse(len(samples), samples.shape[1:], data, features)
     chosen = feature_set(features)
     reference = training_moments(data.train, chosen)
     digits = knows(data)
@@ -318,4 +365,4 @@ def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> R
     real, real_distances = measure(spread_out(data.test, len(samples)))
     wins = mannwhitneyu(real_distances, drawn_distances).statistic
     copying = float(wins / (len(real_distances) * len(drawn_distances)))
-    return Report(chosen.name, drawn, real, copying)
+    return Report(chosen.name, drawn, real, copying, limits(data, chosen, len(samples)))

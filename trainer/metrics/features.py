@@ -104,10 +104,11 @@ def load_digit_network(path: Path = DIGITS) -> tuple[DigitNetwork, str]:
 
 @dataclass(frozen=True)
 class Features:
-    """A named map from images, uint8 (N, C, H, W), to features, float32 (N, D), N small."""
+    """A named map from images, uint8 (N, C, H, W), to `dimensions` D features, float32 (N, D)."""
 
     name: str
-    extract: Callable[[Tensor], Tensor]
+    extract: Callable[[Tensor], Tensor]  # of N that is small
+    dimensions: int = WIDTH
 
     def __call__(self, images: np.ndarray | Tensor, batch: int = 250) -> np.ndarray:
         """The features (N, D) of any number of images, uint8 (N, C, H, W)."""
@@ -127,7 +128,7 @@ def feature_set(name: str = "digits", weights: Path | None = None) -> Features:
     """The features called "digits" or "inception", with other `weights` than usual if given."""
     if name == "digits":
         network, full_name = load_digit_network(weights or DIGITS)
-        return Features(full_name, lambda images: network.features(digit_input(images)))
+        return Features(full_name, lambda images: network.features(digit_input(images)), WIDTH)
     if name == "inception":
         return inception(weights or inception_path())
     raise Problem(f"There are no features '{name}'. Choose digits or inception.")
@@ -194,7 +195,7 @@ def inception(weights: Path) -> Features:
         found: Tensor = network(images.expand(-1, 3, -1, -1).contiguous())[0]
         return found
 
-    return Features(f"inception-{hashlib.sha256(content).hexdigest()[:8]}", extract)
+    return Features(f"inception-{hashlib.sha256(content).hexdigest()[:8]}", extract, 2048)
 
 
 def accuracy(network: DigitNetwork, images: np.ndarray, labels: np.ndarray) -> float:

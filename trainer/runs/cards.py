@@ -5,6 +5,8 @@ import json
 import shlex
 from typing import Any
 
+import torch
+
 from trainer.config import DESCRIPTIONS, PRESETS
 from trainer.networks import make_network
 from trainer.problems import Problem
@@ -38,12 +40,14 @@ def card(run: Run) -> dict[str, Any]:
     """The run's card, plain data that JSON takes. Unknown facts are None.
 
     `seconds` and `machine` are the training's, if the run recorded them; `measures` are those of
-    its newest checkpoint; `command` repeats the training.
+    its newest checkpoint; `command` repeats the training, but where `continued` tells of steps from
+    which on it was for another number of epochs: its learning rate followed several schedules.
     """
     path = run.newest()
     checkpoint, facts = checkpoint_facts(path)
-    channels = facts.get("shape", [1])[0]
-    network = make_network(run.config, channels)
+    channels, _, _ = run.image_shape()
+    with torch.device("meta"):  # counted, not made
+        network = make_network(run.config, channels, "meta")
     words = ["python", "-m", "trainer", "train", *options(run), "--run", run.folder.name]
     return {
         "name": run.folder.name,
@@ -63,6 +67,7 @@ def card(run: Run) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "checkpoints": len(run.checkpoints()),
         "measures": [dataclasses.asdict(entry) for entry in measures(run)],
+        "continued": [line for line in run.metrics() if "epochs" in line],
         "command": shlex.join(words),
     }
 
@@ -92,21 +97,28 @@ def describe(measure: Measure) -> str:
     values, settings = measure.values, measure.settings
     if measure.kind == "samples":
         guidance = f" at {words}" if (words := guidance_of(settings)) else ""
+        compared = "as many"
+        if values.get("floor_images", settings["count"]) < settings["count"]:
+            compared = f"all {values['floor_images']:,}, which are fewer,"
         facts = [
             f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
-            f"{settings['steps']} steps{guidance} (as many test images: {values['floor']:.2f})"
+            f"{settings['steps']} steps{guidance} ({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:
             real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
             facts.append(f"{values['sure']:.0%}{real} are surely digits")
         if counts := values.get("classes"):
-            facts.append(f"the rarest class is {min(counts) / sum(counts):.1%}")
+            facts.append(f"the rarest class is {min(counts) / max(sum(counts), 1):.1%}")
         if "asked" in values:
             facts.append(f"{values['asked']:.1%} are of the class asked for")
         if values.get("copying") is not None:
             facts.append(f"copying {values['copying']:.2f} (copies 1, fresh draws 0.5)")
         spent = f"{values['nfe']} NFE, {duration(values['seconds'])} on {measure.machine}"
-        return "; ".join([", ".join(facts), spent])
+        said = [", ".join(facts), spent]
+        if values.get("limits"):
+            limits = values["limits"].rstrip(".")
+            said.append(f"in the features {settings.get('features')}. {limits}")
+        return "; ".join(said)
     texts = []
     for name, words in (("exact", "exactly"), ("bound", "at most")):
         if values.get(name) is not None:
@@ -130,6 +142,11 @@ def card_text(found: dict[str, Any]) -> str:
     lines += [f"Measured: {describe(Measure(**entry))}." for entry in found["measures"]]
     if not found["measures"]:
         lines.append("Not measured yet: python -m trainer figures does it.")
+    for line in found["continued"]:
+        lines.append(
+            f"Trained on for {line['epochs']} epochs in all from step {line['step']:,}, with the "
+            "learning rate of that many: what repeats it gives other weights."
+        )
     lines.append(f"Repeat: {found['command']}")
     return "\n".join(lines)
 

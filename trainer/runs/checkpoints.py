@@ -28,8 +28,30 @@ def digest(tensors: dict[str, Tensor]) -> str:
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors as safetensors, with `facts` (JSON) and the tensors' digest as metadata."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"facts": as_json(facts), "sha256": digest(held)}
+    text = as_json(facts)
+    metadata = {"facts": text, "facts_sha256": _sha256(text), "sha256": digest(held)}
     write_file(path, save(held, metadata))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _damaged(path: Path, why: str) -> Problem:
+    return Problem(f"The checkpoint {path} is damaged{why}. Use an earlier one, or train again.")
+
+
+def _facts(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """The facts that a header holds; a Problem where they are none, or have changed."""
+    text = metadata.get("facts", "{}")
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        facts = None
+    # Files of before have no digest of their facts.
+    if not isinstance(facts, dict) or metadata.get("facts_sha256", _sha256(text)) != _sha256(text):
+        raise _damaged(path, ": what it says of itself has changed since it was written")
+    return facts
 
 
 @contextmanager
@@ -42,16 +64,14 @@ def _opened(path: Path) -> Iterator[Any]:
             with safe_open(path, framework="pt") as stream:
                 yield stream
         except SafetensorError as error:
-            raise Problem(
-                f"The checkpoint {path} is damaged ({error}). Use an earlier one, or train again."
-            ) from error
+            raise _damaged(path, f" ({error})") from error
 
 
 def checkpoint_facts(path: Path) -> tuple[str, dict[str, Any]]:
     """The checksum and the facts in a checkpoint's header; its weights are not read."""
     with _opened(path) as stream:
         metadata = stream.metadata() or {}
-    return metadata.get("sha256", ""), json.loads(metadata.get("facts", "{}"))
+    return metadata.get("sha256", ""), _facts(path, metadata)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -60,11 +80,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         metadata = stream.metadata() or {}
         tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     if metadata.get("sha256") != digest(tensors):
-        raise Problem(
-            f"The checkpoint {path} is damaged: its bytes have changed since it was written. "
-            "Use an earlier one, or train again."
-        )
-    return tensors, json.loads(metadata["facts"])
+        raise _damaged(path, ": its bytes have changed since it was written")
+    return tensors, _facts(path, metadata)
 
 
 def in_type(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -73,9 +90,12 @@ def in_type(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Put `weights` into `module`; a Problem when names or shapes are another network's."""
+    """Put `weights` into `module`; a Problem when names or shapes are another network's.
+
+    (A module on the device "meta" has names and shapes only, and takes no memory.)
+    """
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, assign=any(w.is_meta for w in module.parameters()))
     except RuntimeError as error:
         raise Problem(
             f"The checkpoint {path} belongs to another network than this run's settings describe: "

@@ -3,7 +3,8 @@
 config.json                 the ExperimentConfig
 metrics.jsonl               a line a step {"step", "epoch", "loss", "rate", "gradient"}, or an
                             evaluation {"step", "epoch", "bpd", "loss_by_time" (ten, from t = 0 to
-                            1)}
+                            1)}, or {"step", "epochs", "steps"}: so many in all from that
+                            step on
 state.safetensors           everything that exact resumption needs; replaced whole
 checkpoints/00000469.safetensors   EMA weights after that step
 averages/00000469.safetensors      averages from which EMAs of other lengths follow (runs.averages)
@@ -29,7 +30,13 @@ from trainer.devices import precision_of
 from trainer.networks import make_network
 from trainer.problems import Problem, as_json, file_problems, write_file
 from trainer.processes import Process, make_process
-from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
+from trainer.runs.checkpoints import (
+    checkpoint_facts,
+    in_type,
+    load_tensors,
+    load_weights,
+    save_tensors,
+)
 
 if TYPE_CHECKING:
     from trainer.data import ImageSet
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["SHIPPED", "Run", "find", "training_images"]
 
 SHIPPED = ASSETS / "models"  # the models that come with DiffViz
+MOST_SIDE = 9_999  # of images in pixels
 
 
 class Run:
@@ -75,6 +83,13 @@ class Run:
             text = path.read_text()
         return cls(folder, ExperimentConfig.from_json(text))
 
+    def change(self, config: ExperimentConfig) -> None:
+        """Put the run under other settings, and write them; its state has to fit them."""
+        if config != self.config:
+            with self.lock():
+                write_file(self.folder / "config.json", config.to_json().encode())
+            self.config = config
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the right to write this run; a Problem when another program has it."""
@@ -95,6 +110,17 @@ class Run:
     @property
     def state_path(self) -> Path:
         return self.folder / "state.safetensors"
+
+    def standing(self) -> dict[str, Any]:
+        """What the state says of itself: it was saved after "step" of "steps", and more.
+
+        A Problem where there is none, or where it says what cannot be.
+        """
+        _, facts = checkpoint_facts(self.state_path)
+        step, steps = facts.get("step"), facts.get("steps")
+        if not (isinstance(step, int) and isinstance(steps, int) and 0 <= step <= steps):
+            raise Problem(f"{self.state_path} is no state of a training: begin another run.")
+        return facts
 
     def checkpoints(self) -> list[Path]:
         """The files of EMA weights, oldest first."""
@@ -157,11 +183,10 @@ class Run:
         dtype = precision_of(precision, device)
         checkpoint = checkpoint or self.newest()
         weights, facts = load_tensors(checkpoint)
-        if "shape" not in facts:
-            raise Problem(
-                f"{checkpoint} is no checkpoint of weights. Name a file of the run's checkpoints/."
-            )
-        network = make_network(self.config, facts["shape"][0], device)
+        channels, _, _ = _shape(facts, checkpoint)
+        with torch.device("meta"):  # settings of a gigantic network are found out before it is made
+            load_weights(make_network(self.config, channels, "meta"), weights, checkpoint)
+        network = make_network(self.config, channels, device)
         load_weights(network, in_type(weights, torch.float32), checkpoint)
         if not all(bool(w.isfinite().all()) for w in weights.values() if w.is_floating_point()):
             raise Problem(
@@ -174,8 +199,8 @@ class Run:
 
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images that the newest checkpoint was trained on."""
-        channels, height, width = load_tensors(self.newest())[1]["shape"]
-        return channels, height, width
+        newest = self.newest()
+        return _shape(checkpoint_facts(newest)[1], newest)
 
     def ship(self, folder: str | Path, keep: int = 3) -> "Run":
         """A copy of this run for others, in a new folder: what is needed to open it, no more.
@@ -189,10 +214,12 @@ class Run:
         found = self.checkpoints()
         keep = min(keep, len(found))
         chosen = [found[round((k + 1) * len(found) / keep) - 1] for k in range(keep)]
-        copy = Run.create(folder, self.config)
+        # The images stay here: their folder's whole path would be of no use, and tell of this home.
+        name = self.config.dataset.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        copy = Run.create(folder, self.config.with_changes(dataset=name or self.config.dataset))
         for path in chosen:
             weights, facts = load_tensors(path)
-            copy.save_weights(facts["step"], in_type(weights, torch.float16), facts)
+            copy.save_weights(int(path.stem), in_type(weights, torch.float16), facts)
         copy.log(_thinned(self.metrics()))
         return copy
 
@@ -215,6 +242,17 @@ def _thinned(lines: list[dict[str, Any]], most: int = 5000) -> list[dict[str, An
     return sorted(
         [*kept, *(line for line in lines if "loss" not in line)], key=lambda line: line["step"]
     )
+
+
+def _shape(facts: dict[str, Any], path: Path) -> tuple[int, int, int]:
+    """(C, H, W) of the images that a checkpoint with these facts draws."""
+    found = facts.get("shape")
+    if not isinstance(found, list) or len(found) != 3:
+        raise Problem(f"{path} is no checkpoint of weights. Name a file of the run's checkpoints/.")
+    if not all(isinstance(n, int) and 0 < n <= MOST_SIDE for n in found):
+        raise Problem(f"{path} is damaged: it draws images {found}. Use an earlier checkpoint.")
+    channels, height, width = found
+    return channels, height, width
 
 
 def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:

@@ -7,7 +7,6 @@ the checkpoint whose checksum it carries: trained on, a run has none until it is
 
 import dataclasses
 import json
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import draw, open_model
 from trainer.likelihood import bits_per_dim, variational_bound
-from trainer.problems import Problem, as_json, write_file
+from trainer.problems import Problem, as_json, cache_folders, write_file
 from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
@@ -45,23 +44,50 @@ class Measure:
     machine: str
 
 
-def _cached(checkpoint: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "diffviz" / f"measures-{checkpoint[:16]}.json"
+# What a measure of a kind must tell in numbers, of its values and of its settings.
+NEEDED = {
+    "samples": (("fid", "floor", "nfe", "seconds"), ("count", "steps")),
+    "likelihood": (("images",), ()),
+}
+MAY = (
+    "sure", "sure_of_real", "asked", "copying", "exact", "exact_error", "bound", "bound_error",
+    "floor_images",
+)  # fmt: skip
+
+
+def _cached(checkpoint: str) -> list[Path]:
+    return [folder / f"measures-{checkpoint[:16]}.json" for folder in cache_folders()]
+
+
+def _sound(one: Measure) -> bool:
+    """Whether a measure out of a file says what its readers count on."""
+    if not isinstance(one.values, dict) or not isinstance(one.settings, dict):
+        return False
+    if one.kind not in ("samples", "likelihood"):
+        return False
+    values, settings = NEEDED[one.kind]
+    told = [one.values.get(name) for name in values] + [one.settings.get(name) for name in settings]
+    told += [one.values.get(name) or 0 for name in MAY] + [one.settings.get("guidance", 1)]
+    classes = one.values.get("classes") or []
+    if not isinstance(classes, list) or not isinstance(one.values.get("limits", ""), str):
+        return False
+    return all(isinstance(n, int | float) and abs(n) < 1e15 for n in [*told, *classes])
 
 
 def _read(path: Path) -> list[Measure]:
+    """The measures in that file; what is damaged is left out: it can be measured again."""
     try:
-        return [Measure(**entry) for entry in json.loads(path.read_text())]
-    except (OSError, ValueError, TypeError):
+        found = [Measure(**entry) for entry in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError, RecursionError):
         return []
+    return [one for one in found if _sound(one)]
 
 
 def measures(run: Run) -> list[Measure]:
     """What has been measured of the run's newest checkpoint, the latest last."""
     checkpoint, _ = checkpoint_facts(run.newest())
-    both = [*_read(_cached(checkpoint)), *_read(run.folder / "measures.json")]
-    return [entry for entry in both if entry.checkpoint == checkpoint]
+    places = [*_cached(checkpoint), run.folder / "measures.json"]
+    return [one for path in places for one in _read(path) if one.checkpoint == checkpoint]
 
 
 def find(run: Run, kind: str, settings: dict[str, Any]) -> Measure | None:
@@ -75,7 +101,7 @@ def keep(run: Run, made: Measure) -> None:
 
     The models that ship stay as they are.
     """
-    places = [run.folder / "measures.json", _cached(made.checkpoint)]
+    places = [run.folder / "measures.json", *_cached(made.checkpoint)]
     if ASSETS in run.folder.resolve().parents:
         del places[0]
     for path in places:
@@ -140,7 +166,7 @@ def measure_samples(
     1 unless given. Of a model with classes "asked" is the share of samples in which the classifier
     sees the class that was asked for.
     """
-    from trainer.metrics import classify, evaluate
+    from trainer.metrics import classify, evaluate, refuse
     from trainer.metrics.features import feature_set
 
     classes, scale = run.config.classes, guided.get("guidance", 1.0)
@@ -164,6 +190,7 @@ def measure_samples(
     known = {count: find(run, "samples", settings(count)) for count in counts}
     missing = sorted(count for count in counts if recompute or known[count] is None)
     if missing:
+        refuse(missing[0], run.image_shape(), data)
         checkpoint, _ = checkpoint_facts(run.newest())
         images, seconds, nfe = yield from drawn(
             run, device, missing[-1], sampler, steps, seed, **guided
@@ -179,6 +206,8 @@ def measure_samples(
             values = {
                 "fid": report.samples.fid,
                 "floor": report.real.fid,
+                "floor_images": report.real.count,
+                "limits": report.limits,
                 "precision": report.samples.precision,
                 "recall": report.samples.recall,
                 "sure": report.samples.sure,

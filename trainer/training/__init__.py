@@ -2,7 +2,8 @@
 
 from trainer.events import Evaluated, Finished, Saved, Started, Step, Warned
 from trainer.training.loop import refuse, train
+from trainer.training.resume import resumed
 
 __all__ = [
-    "Evaluated", "Finished", "Saved", "Started", "Step", "Warned", "refuse", "train",
+    "Evaluated", "Finished", "Saved", "Started", "Step", "Warned", "refuse", "resumed", "train",
 ]  # fmt: skip

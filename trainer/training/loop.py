@@ -19,7 +19,7 @@ from trainer.events import Evaluated, Event, Finished, Previewed, Saved, Started
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.networks import make_network
-from trainer.problems import Problem, write_file
+from trainer.problems import Problem, file_problems, write_file
 from trainer.processes import make_process
 from trainer.requests import Drawing
 from trainer.runs import Run
@@ -110,7 +110,7 @@ def train(
     lessons = Lessons(config, data, device)
     learner = Learner(config, run.process, data.shape[0], device, loss, optimiser)
     if not team().leads:
-        _follow(run, lessons, learner)
+        _follow(run, data, lessons, learner)
         return
     with run.lock():
         yield from _lead(run, data, lessons, learner, preview_every)
@@ -137,20 +137,40 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
     sample(lambda x, t: x, process, noise, config.preview_sampler, config.preview_steps)
 
 
+def steps_per_epoch(config: ExperimentConfig, images: int, device: str = "cpu") -> int:
+    """Steps of one pass over so many training images."""
+    count = images if config.limit_images is None else min(images, config.limit_images)
+    # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
+    short = 0 < count % config.batch_size < max(2, pieces(config, device))
+    return math.ceil(count / config.batch_size) - short
+
+
+def refuse_other_images(run: Run, facts: dict[str, Any], data: ImageSet) -> None:
+    """Raise a Problem unless `data` is like what the state with these facts was trained on."""
+    if "data" in facts and facts["data"] != data.kind:
+        was, now = (
+            f"{one['images']:,} images {one['shape'][2]} x {one['shape'][1]} in "
+            f"{one['shape'][0]} channel(s), {one['classes']} class(es)"
+            for one in (facts["data"], data.kind)
+        )
+        raise Problem(
+            f"{run.folder.name} was trained on {was}; the dataset has {now}. It goes on with the "
+            "images that it began with only: put them back, or begin another run."
+        )
+
+
 class Lessons:
     """The training images on the device, and which of them each step takes."""
 
     def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
         refuse(config, data, device)
         self.images = training_images(data, config).to(device)
-        count, least = len(self.images), pieces(config, device)
+        count = len(self.images)
         self.labels: Tensor | None = None
         if config.classes:
             self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
         self.seed, self.batch_size = config.seed, config.batch_size
-        # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
-        short = 0 < count % config.batch_size < max(2, least)
-        self.per_epoch = math.ceil(count / config.batch_size) - short
+        self.per_epoch = steps_per_epoch(config, count, device)
         self.steps = self.per_epoch * config.epochs
         self._epoch, self._order = -1, torch.empty(0)
 
@@ -165,22 +185,22 @@ class Lessons:
         return self.images[rows], None if self.labels is None else self.labels[rows]
 
 
-def _stand(run: Run, learner: Learner) -> tuple[int, float]:
-    """Put the learner where the run's state stands; the steps and seconds done."""
+def _stand(run: Run, learner: Learner, data: ImageSet) -> dict[str, Any]:
+    """Put the learner where the run's state stands; that state's facts."""
     if not run.state_path.exists():
         if run.config.initial:
             path = Run.open(find(run.config.initial)).newest()
             learner.begin_as(in_type(load_tensors(path)[0], torch.float32), path)
-        return 0, 0.0
-    tensors, facts = load_tensors(run.state_path)
+        return {"step": 0}
+    tensors, facts = load_tensors(run.state_path)[0], run.standing()
+    refuse_other_images(run, facts, data)
     learner.restore(tensors, run.state_path)
-    return facts["step"], facts.get("seconds", 0.0)
+    return facts
 
 
-def _follow(run: Run, lessons: Lessons, learner: Learner) -> None:
+def _follow(run: Run, data: ImageSet, lessons: Lessons, learner: Learner) -> None:
     """What every rank but the first does: the same steps, and nothing else."""
-    done, _ = _stand(run, learner)
-    for step in range(done, lessons.steps):
+    for step in range(_stand(run, learner, data)["step"], lessons.steps):
         learner.step(*lessons.at(step), step, lessons.steps)
     team().wait()  # for the leader to have written everything
 
@@ -189,13 +209,20 @@ def _lead(
     run: Run, data: ImageSet, lessons: Lessons, learner: Learner, preview_every: float | None
 ) -> Iterator[Event]:
     config, device = learner.config, learner.device
-    done, spent = _stand(run, learner)
+    begun_at = _stand(run, learner, data)
+    done, spent = begun_at["step"], begun_at.get("seconds", 0.0)
     steps, per_epoch = lessons.steps, lessons.per_epoch
     run.forget_after(done)
     begun = time.perf_counter()
     yield Started(done, steps, per_epoch, config.epochs, device)
     if data.left_out:
         yield Warned(data.left_out)
+    if done < steps != begun_at.get("steps", steps):
+        run.log([{"step": done + 1, "epochs": config.epochs, "steps": steps}])
+        yield Warned(
+            f"From step {done + 1:,} on the learning rate follows the schedule of {config.epochs} "
+            f"epochs ({steps:,} steps); so far it followed that of {begun_at['steps']:,} steps."
+        )
 
     pending: list[tuple[int, int, Tensor, Tensor, int]] = []
 
@@ -248,7 +275,8 @@ def _lead(
 
     def save_state() -> Saved:
         nonlocal saved_at, saved_step
-        facts = {"step": step, "steps": steps, "seconds": spent}
+        facts = {"step": step, "steps": steps, "epochs": config.epochs, "seconds": spent}
+        facts["data"] = data.kind
         save_tensors(run.state_path, learner.state(), facts)
         saved_at, saved_step = time.perf_counter(), step
         return Saved(step, run.state_path)
@@ -258,7 +286,8 @@ def _lead(
         facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
         facts |= {"seconds": spent, "machine": machine(device)}
         path = run.save_weights(step, learner.weights(), facts)
-        averages_of(path).parent.mkdir(exist_ok=True)
+        with file_problems("make the folder", averages_of(path).parent):
+            averages_of(path).parent.mkdir(exist_ok=True)
         save_tensors(averages_of(path), learner.averages(), facts)
         return Saved(step, path)
 
@@ -300,7 +329,10 @@ def _lead(
             if keeping or time.perf_counter() - saved_at > SAVE_SECONDS:
                 yield from flush()
                 try:
-                    yield save_weights(epoch + 1) if keeping else save_state()
+                    if not keeping or not run.state_path.exists():
+                        yield save_state()  # first of all: weights alone cannot go on
+                    if keeping:
+                        yield save_weights(epoch + 1)
                 except Problem as problem:
                     saved_at = time.perf_counter()
                     yield Warned(f"{problem} Training goes on and will try again.")

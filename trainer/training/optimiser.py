@@ -19,7 +19,11 @@ MUON_MOMENTUM = 0.95
 
 def course(config: ExperimentConfig, step: int, steps: int) -> float:
     """What the learning rates are multiplied by: linear warm-up, a plateau, then a cosine fall over
-    the last `decay_fraction` of the steps."""
+    the last `decay_fraction` of the steps.
+
+    A run that is resumed for more epochs has the rate that the new number of steps gives at its
+    step: it rises again if it had begun to fall.
+    """
     warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
     decay = config.decay_fraction * steps
     left = steps - step

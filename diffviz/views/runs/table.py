@@ -70,7 +70,7 @@ class RunsTable(QTableWidget):
             ("" if run.loss is None else f"{run.loss:.4f}", ""),
             ("" if run.bits_per_dim is None else f"{run.bits_per_dim:.3f}", ""),
             (f"{run.fid:.2f}" if measured else "",
-             f"Of {run.fid_samples:,} samples" if measured else "Not measured: press Measure"),
+             run.fid_about if measured else "Not measured: press Measure"),
             (f"{len(run.checkpoints)}", "Checkpoints that are kept"),
         )  # fmt: skip
         for column, (text, tip) in enumerate(cells):

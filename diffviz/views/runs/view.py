@@ -114,7 +114,7 @@ class RunsView(View):
              self.draw_stages),
             ("use", "Use", "Let the trajectories' row of this kind of process draw from it",
              self.use),
-            ("resume", "Resume", "Go on with this training where it was stopped",
+            ("resume", "Resume", "Go on with this training where it stands, also for more epochs",
              self.resume),
             ("rename", "Rename…", "Give the run's folder another name", self.rename),
             ("delete", "Delete…", "Delete the run's folder for good", self.delete),
@@ -261,7 +261,7 @@ class RunsView(View):
         for key, button in self.buttons.items():
             own = run is not None and not run.shipped
             able = run is not None and bool(run.checkpoints)
-            resumable = run is not None and run.resumable and run.epoch < run.config.epochs
+            resumable = run is not None and run.resumable
             enabled = {"rename": own, "delete": own, "resume": resumable}
             button.setEnabled(enabled.get(key, able))
         self.measure_button.setEnabled(run is not None and bool(run.checkpoints))

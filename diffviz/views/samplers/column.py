@@ -136,6 +136,9 @@ def _facts(comparison: Comparison, draw: Drawing, result: Drawn) -> tuple[list[s
         judged, why = comparison.fid(draw), comparison.refused.get(judgement)
         if judged is not None:
             lines.append(f"FID <b>{judged.fid:.1f}</b> · floor {judged.floor:.1f}")
+            if judged.limits:
+                lines[-1] += " (limits?)"
+                refused.append(judged.limits)
         else:
             lines.append("FID " + ("— (why?)" if why else "…"))
             refused += [why] if why else []

@@ -15,6 +15,7 @@ from trainer.problems import Problem
 from trainer.requests import Drawing, OfClasses, Solver, classes_of_version_1
 
 if TYPE_CHECKING:
+    from trainer.data import ImageSet
     from trainer.metrics import Moments
     from trainer.metrics.features import Features
 
@@ -128,11 +129,15 @@ class Judging:
 
 @dataclass(frozen=True)
 class Judged:
-    """FID of an ask's images to the training set, and `floor`, that of as many test images."""
+    """FID of an ask's images to the training set, and `floor`, that of as many test images.
+
+    `limits` says what it cannot tell in these features; "" where they fit.
+    """
 
     fid: float
     floor: float
     features: str
+    limits: str = ""
 
 
 def rms(a: np.ndarray, b: np.ndarray) -> float:
@@ -141,27 +146,28 @@ def rms(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @lru_cache(maxsize=2)
-def _standard(dataset: str) -> "tuple[Features, Moments, np.ndarray]":
-    """The digit features, the training set's moments in them, and the test images."""
+def _standard(dataset: str) -> "tuple[Features, Moments, ImageSet]":
+    """The digit features, the training set's moments in them, and the images."""
     from trainer.data import load
     from trainer.metrics import training_moments
     from trainer.metrics.features import feature_set
 
     data, chosen = load(dataset), feature_set("digits")
-    return chosen, training_moments(data.train, chosen), data.test
+    return chosen, training_moments(data.train, chosen), data
 
 
 def judge(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Judging | Judged]:
     """Draw an ask's images only to measure their FID in digit features."""
     from trainer.drawing import draw, open_model
-    from trainer.metrics import frechet_distance, moments, spread_out
+    from trainer.metrics import frechet_distance, limits, moments, refuse, spread_out
 
     opened = open_model(ask, places)
     if opened.shape != DIGIT_SHAPE:
         raise Problem("FID is measured in digit features here, of 28 x 28 grey images only.")
-    chosen, training, test = _standard(opened.run.config.dataset)
-    if len(test) < ask.count:
-        raise Problem(f"There are only {len(test)} test images to compare with: take fewer.")
+    chosen, training, data = _standard(opened.run.config.dataset)
+    refuse(ask.count, opened.shape, data)
+    if len(data.test) < ask.count:
+        raise Problem(f"There are only {len(data.test)} test images to compare with: take fewer.")
     images = []
     for stage in draw(ask, opened):
         if stage.last:
@@ -169,6 +175,6 @@ def judge(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Judging | Judged]:
         yield Judging((stage.first + stage.count * stage.frame.index / ask.steps) / ask.count)
     fid, floor = (
         frechet_distance(moments(chosen(group)), training)
-        for group in (np.concatenate(images), spread_out(test, ask.count))
+        for group in (np.concatenate(images), spread_out(data.test, ask.count))
     )
-    yield Judged(fid, floor, chosen.name)
+    yield Judged(fid, floor, chosen.name, limits(data, chosen, ask.count))

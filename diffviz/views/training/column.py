@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz.controls.fields import choose
+from diffviz.controls.fields import choose, make_field
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.widgets.mosaic import Mosaic
@@ -58,7 +58,13 @@ class Column(QWidget):
         self.train_button.setProperty("primary", True)
         self.pause_button = QPushButton("Pause", objectName="pauseButton", enabled=False)
         self.stop_button = QPushButton("Stop", objectName="stopButton", enabled=False)
-        self.resume_button = QPushButton(objectName="resumeButton", visible=False)
+        self.resume_button = QPushButton(objectName="resumeButton")
+        self.resume_epochs = make_field(self.form.settings["epochs"], "resume")
+        self.resume_epochs.setPrefix("to epoch ")
+        self.resume_epochs.setToolTip(
+            "How many epochs the run shall have in all. With another number the learning rate "
+            "follows the schedule of that many from where the run stands"
+        )
         for button, tip in (
             (self.train_button, "Train in the background; the Training view shows every step"),
             (self.pause_button, "Hold training where it is, and go on later"),
@@ -70,6 +76,11 @@ class Column(QWidget):
         buttons.addWidget(self.train_button, 1)
         buttons.addWidget(self.pause_button)
         buttons.addWidget(self.stop_button)
+        self.resume_row = QWidget(visible=False)
+        resuming = QHBoxLayout(self.resume_row)
+        resuming.setContentsMargins(0, 0, 0, 0)
+        resuming.addWidget(self.resume_button, 1)
+        resuming.addWidget(self.resume_epochs)
         self.progress = QProgressBar(objectName="progressBar", textVisible=True)
         self.progress.setFormat("not training")
         self.progress.setValue(0)
@@ -82,7 +93,7 @@ class Column(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(self._make_form())
         layout.addLayout(buttons)
-        layout.addWidget(self.resume_button)
+        layout.addWidget(self.resume_row)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.samples, 1)
@@ -183,4 +194,4 @@ class Column(QWidget):
         self.pause_button.setEnabled(busy)
         self.stop_button.setEnabled(busy)
         self.pause_button.setText("Pause")
-        self.resume_button.setVisible(not busy and resumable)
+        self.resume_row.setVisible(not busy and resumable)

@@ -75,6 +75,7 @@ class TrainingView(View):
         self.device, self.progress, self.samples = column.device, column.progress, column.samples
         self.train_button, self.pause_button = column.train_button, column.pause_button
         self.stop_button, self.resume_button = column.stop_button, column.resume_button
+        self.resume_epochs = column.resume_epochs
         self.loss = CurvePlot("Loss", "loss", "step", "lossPlot", smooth=True)
         self.bpd = CurvePlot("Bits/dim, held-out (bound)", "bits/dim", "step", "bpdPlot")
         self.by_time = CurvePlot("Loss by noise level", "loss", "t", "lossByTimePlot")
@@ -171,10 +172,12 @@ class TrainingView(View):
             words += f", the first digits after about {about(found.digits)}"
         self.status.setText(words + ".")
 
-    def offer_resume(self, folder: Path) -> None:
+    def offer_resume(self, folder: Path, epochs: int) -> None:
+        """Offer to go on with the run in that folder, to `epochs` in all unless others are set."""
         self.unfinished = folder
         self.resume_button.setText(f"Resume {folder.name}")
-        self.resume_button.setVisible(not self.training)
+        self.resume_epochs.set_value(epochs)
+        self.column.resume_row.setVisible(not self.training)
 
     def train(self) -> None:
         try:
@@ -186,15 +189,25 @@ class TrainingView(View):
 
     def resume(self) -> None:
         if self.unfinished is not None:
-            self._begin(self.unfinished, None)
+            self._begin(self.unfinished, None, self.resume_epochs.value())
 
     def resume_run(self, folder: Path) -> None:
-        """Go on with the training in that run folder, unless one is under way."""
+        """Go on with the training in that run folder, unless one is under way.
+
+        One that has learned all its epochs waits to be told how many it shall have.
+        """
+        run = next((run for run in self.session.runs if run.folder == folder), None)
         if self.training:
             self.session.problem.emit("A model is training: stop it first, then resume the other.")
-            return
-        self.offer_resume(folder)
-        self.resume()
+        elif run is not None and run.finished:
+            self.offer_resume(folder, 2 * run.config.epochs)
+            self.status.setText(
+                f"{folder.name} is finished, after epoch {run.config.epochs}. Say up to which it "
+                "shall go on, then press Resume."
+            )
+        elif run is not None:
+            self.offer_resume(folder, run.config.epochs)
+            self.resume()
 
     def toggle_pause(self) -> None:
         if self.work.paused:
@@ -209,7 +222,9 @@ class TrainingView(View):
             self.progress.setFormat("saving a checkpoint…")
             self.work.stop()
 
-    def _begin(self, folder: Path, config: ExperimentConfig | None) -> None:
+    def _begin(
+        self, folder: Path, config: ExperimentConfig | None, epochs: int | None = None
+    ) -> None:
         if self.training:
             return
         for plot in (*self.plots.values(), self.by_time):
@@ -220,7 +235,7 @@ class TrainingView(View):
         self.started = self.where = None
         self.status.setText("Loading the images…")
         self.progress.setRange(0, 0)
-        self.work.ask(partial(work.training, folder, config))
+        self.work.ask(partial(work.training, folder, config, epochs))
         self._set_busy(True)
         self.began.emit()
 
@@ -315,7 +330,7 @@ class TrainingView(View):
             self.progress.setFormat("%p % · " + ("finished" if whole else "stopped and saved"))
             self.unfinished = None if whole else self.where.folder
             if self.unfinished is not None:
-                self.offer_resume(self.unfinished)
+                self.offer_resume(self.unfinished, self.started.epochs)
             if self.loss.points()[0].size:
                 self.trained = self.where.folder
                 self.session.refresh_runs()

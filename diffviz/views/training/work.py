@@ -63,16 +63,19 @@ def outlook(config: ExperimentConfig) -> Iterator[Outlook | None]:
     yield Outlook(rate, config.epochs * count / rate, None if needed is None else needed / rate)
 
 
-def training(folder: Path, config: ExperimentConfig | None) -> Iterator[object]:
-    """Create the run (or, without `config`, resume it) and pass the engine's events on."""
-    from trainer.data import load
+def training(
+    folder: Path, config: ExperimentConfig | None, epochs: int | None = None
+) -> Iterator[object]:
+    """Create the run, or without `config` resume it, for `epochs` in all; pass the events on."""
+    from trainer.data import load, resolved
     from trainer.runs import Run
-    from trainer.training import refuse, train
+    from trainer.training import refuse, resumed, train
 
-    run = Run.open(folder) if config is None else None
-    data = load(run.config.dataset if run else config.dataset)  # type: ignore[union-attr]
-    if run is None:
-        assert config is not None
+    if config is None:
+        run, data = resumed(folder, epochs=epochs)
+    else:
+        config = config.with_changes(dataset=resolved(config.dataset))
+        data = load(config.dataset)
         refuse(config, data)
         run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)

@@ -1,0 +1,33 @@
+"""The smallest training there is: pictures of noise, and settings that learn from them in a second.
+
+Tests and the campaign begin it; WORDS are TINY's settings as options of `trainer train`.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trainer.config import PRESETS
+
+TINY = PRESETS["modern"].with_changes(
+    network_parameters={"width": 8, "blocks": 1}, batch_size=6, epochs=2, bound_images=2,
+    preview_images=2, preview_steps=1, evaluate_every=99, warmup_steps=2, precision="float32",
+)  # fmt: skip
+WORDS = ["--batch-size", "6", "--epochs", "2", "--device", "cpu"]
+for _name in (
+    "network_parameters", "bound_images", "preview_images", "preview_steps", "evaluate_every",
+    "warmup_steps", "precision",
+):  # fmt: skip
+    WORDS += ["--set", f"{_name}={json.dumps(getattr(TINY, _name)).strip(chr(34))}"]
+
+
+def pictures(folder: Path, count: int = 20, side: int = 8, classes: int = 2) -> Path:
+    """A folder of `count` grey images: a tenth for tests, the rest to learn from."""
+    noise = np.random.default_rng(count)
+    for k in range(count):
+        (folder / f"{k % classes}").mkdir(parents=True, exist_ok=True)
+        image = noise.integers(0, 256, (side, side), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{k % classes}" / f"{k}.png")
+    return folder

@@ -1,0 +1,164 @@
+"""How a run goes on: elsewhere, with images that have moved, for more epochs; and what cannot."""
+
+import os
+import re
+import shutil
+
+import pytest
+import torch
+
+from tests.tiny import TINY, WORDS, pictures
+from trainer.__main__ import main
+from trainer.data import load, resolved
+from trainer.events import Step, Warned
+from trainer.problems import Problem
+from trainer.runs import Run
+from trainer.runs.cards import card, card_text
+from trainer.runs.checkpoints import load_tensors, save_tensors
+from trainer.training import resumed, train
+from trainer.training.learner import Learner
+from trainer.training.optimiser import course
+
+
+def go(run, epochs=None, stop=None, dataset=None):
+    """Go on with a run, up to step `stop` if given; what happened."""
+    found = resumed(run.folder, dataset, epochs)
+    events = train(found[0].config, found[0], "cpu", found[1])
+    told = []
+    for event in events:
+        told.append(event)
+        if isinstance(event, Step) and event.step == stop:
+            events.close()
+    return told
+
+
+def begun(folder, dataset, stop=None):
+    run = Run.create(folder, TINY.with_changes(dataset=dataset))
+    go(run, stop=stop)
+    return run
+
+
+def alike(one, other):
+    a, b = (load_tensors(run.newest())[0] for run in (one, other))
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_another_working_folder_finds_the_images(tmp_path, monkeypatch):
+    pictures(tmp_path / "pics")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--run", "run", "--dataset", "pics:8", *WORDS]) == 0
+    assert Run.open("run").config.dataset == f"{tmp_path / 'pics'}:8"
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    assert main(["train", "--resume", "--run", "../run", "--device", "cpu"]) == 0
+    assert resolved("mnist") == "mnist"
+    assert resolved("../pics") == str(tmp_path / "pics")
+    assert resolved("absent:8") == "absent:8"
+    assert resolved("") == ""
+
+
+def test_images_that_have_moved_are_named_anew(tmp_path, capsys):
+    whole = begun(tmp_path / "whole", f"{pictures(tmp_path / 'pics')}:8")
+    run = begun(tmp_path / "run", f"{tmp_path / 'pics'}:8", stop=4)
+    shutil.move(tmp_path / "pics", tmp_path / "moved")
+    words = ["train", "--resume", "--run", str(run.folder), "--device", "cpu"]
+    assert main(words) == 2
+    assert "name their new place: train --resume --run" in capsys.readouterr().err
+    assert main([*words, "--dataset", f"{tmp_path / 'moved'}:8"]) == 0
+    assert Run.open(run.folder).config.dataset == f"{tmp_path / 'moved'}:8"
+    assert alike(whole, run)
+
+
+@pytest.mark.parametrize(
+    ("other", "suffix", "words"),
+    [
+        ({"count": 30}, ":8", "the dataset has 27 images"),
+        ({"classes": 1}, ":8", "1 class(es)"),
+        ({}, ":16", "images 16 x 16"),
+        ({}, "", "images 32 x 32"),
+    ],
+)
+def test_a_run_never_goes_on_with_other_images(tmp_path, other, suffix, words):
+    run = begun(tmp_path / "run", f"{pictures(tmp_path / 'pics')}:8", stop=2)
+    pictures(tmp_path / "other", **other)
+    before = (run.folder / "config.json").read_bytes()
+    with pytest.raises(Problem, match=re.escape(words)):
+        resumed(run.folder, f"{tmp_path / 'other'}{suffix}")
+    assert (run.folder / "config.json").read_bytes() == before
+    shutil.rmtree(tmp_path / "pics")
+    shutil.move(tmp_path / "other", tmp_path / "pics")
+    changed = load(f"{tmp_path / 'pics'}{suffix or ':32'}")
+    with pytest.raises(Problem, match=re.escape(words)):
+        next(train(run.config, run, "cpu", changed))
+
+
+def test_more_epochs_follow_the_schedule_of_the_new_total(tmp_path, monkeypatch):
+    data, rates = f"{pictures(tmp_path / 'pics')}:8", {}
+    step = Learner.step
+
+    def noted(self, images, labels, at, steps):
+        loss = step(self, images, labels, at, steps)
+        rates.setdefault(at, []).append(self.optimisers[0].param_groups[0]["lr"])
+        return loss
+
+    monkeypatch.setattr(Learner, "step", noted)
+    once = begun(tmp_path / "once", data)  # 2 epochs of 3 steps
+    told = go(once, epochs=4)
+    config = Run.open(once.folder).config
+    assert config.epochs == 4
+    expected = [config.learning_rate * course(config, at, 6 if at < 6 else 12) for at in range(12)]
+    assert [rate for at in range(12) for rate in rates[at]] == pytest.approx(expected)
+    (warned,) = (event.message for event in told if isinstance(event, Warned))
+    assert "From step 7 on the learning rate follows the schedule of 4 epochs (12 steps)" in warned
+    assert [line for line in once.metrics() if "epochs" in line] == [
+        {"step": 7, "epochs": 4, "steps": 12}
+    ]
+    assert [line["step"] for line in once.metrics() if "loss" in line] == list(range(1, 13))
+    assert "epochs in all from step 7" in card_text(card(once))
+
+    broken = begun(tmp_path / "broken", data, stop=3)
+    go(broken)
+    go(broken, epochs=4, stop=8)
+    assert not [event for event in go(broken) if isinstance(event, Warned)]
+    assert alike(once, broken)
+    assert broken.metrics() == once.metrics()
+
+
+def test_fewer_epochs_than_were_learned_are_refused(tmp_path):
+    run = begun(tmp_path / "run", f"{pictures(tmp_path / 'pics')}:8", stop=5)
+    with pytest.raises(Problem, match=r"learned 1\.67 epochs already, more than 1"):
+        resumed(run.folder, epochs=1)
+    assert Run.open(run.folder).config.epochs == 2
+
+
+def test_a_copy_for_others_says_that_it_cannot_go_on(tmp_path):
+    run = begun(tmp_path / "run", f"{pictures(tmp_path / 'pics')}:8")
+    copy = run.ship(tmp_path / "copy")
+    assert copy.config.dataset == "pics:8"
+    with pytest.raises(Problem, match="--dataset FOLDER"):
+        resumed(copy.folder)
+    with pytest.raises(Problem, match="only its weights, as a copy for others has"):
+        resumed(copy.folder, run.config.dataset)
+
+
+def test_weights_are_never_on_disk_without_a_state_to_go_on_from(tmp_path):
+    run = Run.create(tmp_path / "run", TINY.with_changes(keep_every=1))
+    data = load(f"{pictures(tmp_path / 'pics')}:8")
+    for _ in train(run.config, run, "cpu", data):
+        assert run.state_path.exists() or not run.checkpoints()
+
+
+@pytest.mark.parametrize(
+    "facts", [{"step": 10**9}, {"step": -1}, {"step": "3"}, {"steps": None}, {"step": 3.5}]
+)
+def test_a_state_that_says_what_cannot_be_is_refused(tmp_path, facts):
+    run = begun(tmp_path / "run", f"{pictures(tmp_path / 'pics')}:8", stop=3)
+    tensors, said = load_tensors(run.state_path)
+    save_tensors(run.state_path, tensors, said | facts)
+    with pytest.raises(Problem, match="no state of a training"):
+        resumed(run.folder)
+    content = run.state_path.read_bytes()
+    run.state_path.write_bytes(content.replace(b"seconds", b"sec0nds"))
+    with pytest.raises(Problem, match="what it says of itself has changed"):
+        resumed(run.folder)
+    assert os.listdir(run.folder / "checkpoints") == ["00000003.safetensors"]

@@ -1,0 +1,52 @@
+"""Going on with a run: where its images lie by now, and how many epochs it shall have in all."""
+
+from pathlib import Path
+
+from trainer.data import ImageSet, load, resolved
+from trainer.problems import Problem
+from trainer.runs import Run
+from trainer.training.distributed import team
+from trainer.training.loop import refuse, refuse_other_images, steps_per_epoch
+
+
+def resumed(
+    folder: str | Path, dataset: str | None = None, epochs: int | None = None
+) -> tuple[Run, ImageSet]:
+    """The run in `folder`, ready to go on, and its images.
+
+    `dataset` is where these lie now, `epochs` how many the run shall have in all: the settings are
+    written anew. The learning rate then follows the schedule of that many epochs from the step on
+    at which the run stands, whatever it followed before; metrics.jsonl tells that step. Raises
+    Problem, and changes nothing, where the run could not go on so.
+    """
+    run = Run.open(folder)
+    asked = {"dataset": dataset and resolved(dataset), "epochs": epochs}
+    config = run.config.with_changes(**{n: value for n, value in asked.items() if value})
+    try:
+        data = load(config.dataset)
+    except Problem as problem:
+        if dataset is not None:
+            raise
+        raise Problem(
+            f"{problem} If the images have moved, name their new place: "
+            f"train --resume --run {folder} --dataset FOLDER."
+        ) from problem
+    refuse(config, data)
+    if run.state_path.exists():
+        facts = run.standing()
+        refuse_other_images(run, facts, data)
+        done = facts["step"] / steps_per_epoch(config, len(data.train))
+        if epochs is not None and done > epochs:
+            raise Problem(
+                f"{run.folder.name} has learned {done:.3g} epochs already, more than {epochs}: ask "
+                "for more."
+            )
+    elif run.checkpoints():
+        raise Problem(
+            f"{run.folder} has no state of a training, only its weights, as a copy for others has: "
+            "it cannot go on. Begin another run."
+        )
+    if team().leads:
+        run.change(config)
+    team().wait()
+    return Run(run.folder, config), data
