@@ -1,13 +1,12 @@
 """python -m trainer: train a model, draw from it, measure it, all without a window."""
 
 import io
-import signal
 import sys
-import threading
 
 from trainer.cli import comparing, drawing, latents, measuring, sharing, training
 from trainer.cli.options import Commands, Parser
 from trainer.problems import Problem
+from trainer.stopping import stop_as_ctrl_c_does
 
 
 def parser() -> Parser:
@@ -22,23 +21,6 @@ def parser() -> Parser:
     return top
 
 
-def _stop_as_ctrl_c_does() -> None:
-    """Let the signals that end a program (docker stop, SLURM, a closed terminal) save first.
-
-    What is ignored stays so: nohup promises a training that it outlives its terminal.
-    """
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
-
-
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):  # a console's code page may lack a file's name
@@ -46,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
-        _stop_as_ctrl_c_does()
+        stop_as_ctrl_c_does()
         from trainer.training.distributed import joined
 
         with joined():

@@ -91,8 +91,17 @@ def _standing(folder: Path, config: ExperimentConfig) -> tuple[bool, bool]:
         facts = run.standing()
     except Problem:
         return False, False
-    whole = facts.get("epochs", config.epochs) >= config.epochs
+    epochs = facts.get("epochs")
+    whole = not isinstance(epochs, int) or epochs >= config.epochs
     return True, facts["step"] >= facts["steps"] and whole
+
+
+def _made(folder: Path) -> float:
+    """When the settings in a folder were written; long ago where they are gone by now."""
+    try:
+        return (folder / "config.json").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
@@ -100,13 +109,15 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
 
     Reads settings, measures and headers only, not weights.
     """
-    own_folders = [path.parent for path in own.glob("*/config.json")] if own.is_dir() else []
-    own_folders.sort(key=lambda folder: (folder / "config.json").stat().st_mtime, reverse=True)
+    from trainer.runs import Run
+
+    own_folders = [path.parent for path in own.glob("[!.]*/config.json")] if own.is_dir() else []
+    own_folders.sort(key=_made, reverse=True)
     shipped_folders = sorted(path.parent for path in shipped.glob("*/config.json"))
     found = []
     for folder in [*shipped_folders, *own_folders]:
         try:
-            config = ExperimentConfig.from_json((folder / "config.json").read_text())
+            config = ExperimentConfig.from_json((folder / "config.json").read_text("utf-8"))
         except (Problem, OSError, UnicodeDecodeError):
             continue
         measures = _last_measures(folder / "metrics.jsonl")
@@ -114,7 +125,7 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
             RunInfo(
                 folder,
                 config,
-                tuple(sorted((folder / "checkpoints").glob("*.safetensors"))),
+                tuple(Run(folder, config).checkpoints()),
                 folder.parent == shipped,
                 *((False, False) if folder.parent == shipped else _standing(folder, config)),
                 int(measures.get("step", 0)),

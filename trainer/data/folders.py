@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.image_set import ImageSet
-from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, opened, read_image, white_of
+from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, levels_of, opened, read_image
 from trainer.problems import Problem
 
+# What systems leave in folders, besides names that begin with a dot.
+LEFT = {
+    "__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN",
+    "System Volume Information", "lost+found",
+}  # fmt: skip
 TRAIN = {"train", "training", "trn"}
 TEST = ({"test", "testing", "tst"}, {"val", "valid", "validation", "eval"})  # the first one counts
 
@@ -23,6 +28,7 @@ class _Found:
     paths: list[Path] = field(default_factory=list)
     hidden: int = 0
     others: int = 0
+    elsewhere: int = 0
 
     @property
     def left_out(self) -> str:
@@ -31,6 +37,7 @@ class _Found:
             for count, what in (
                 (self.hidden, "hidden files and folders"),
                 (self.others, "files that are no images"),
+                (self.elsewhere, "images that are neither in the training nor in the test folder"),
             )
             if count
         ]
@@ -63,7 +70,7 @@ def _walk(folder: Path) -> _Found:
 
 def _hidden(name: str) -> bool:
     """Whether a name is one that systems leave behind: .DS_Store, ._0.png, __MACOSX, Thumbs.db."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return name.startswith((".", "~$")) or name in LEFT
 
 
 def _in_order(name: str) -> list[tuple[int, int, str]]:
@@ -72,17 +79,29 @@ def _in_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
-def _parts(folder: Path, paths: list[Path]) -> tuple[list[Path], list[Path]] | None:
+def _part(name: str) -> str:
+    """A folder's name as TRAIN and TEST have it: train_images, Test-Set and train2017 too."""
+    plain = re.sub(r"[\W_]*(images|imgs|set|data|\d+)$", "", name.lower())
+    return plain or name.lower()
+
+
+def _parts(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]] | None:
     """Training and test files, where the folder keeps them apart under their usual names."""
     by_part: dict[str, list[Path]] = {}
     for path in paths:
-        by_part.setdefault(path.relative_to(folder).parts[0].lower(), []).append(path)
+        by_part.setdefault(_part(path.relative_to(root).parts[0]), []).append(path)
     train = [name for name in by_part if name in TRAIN]
     for names in TEST:
         test = [name for name in by_part if name in names]
         if train and test:
             return by_part[train[0]], by_part[test[0]]
     return None
+
+
+def _root(folder: Path, paths: list[Path]) -> Path:
+    """The folder in which the images part ways: one around all of them is no class."""
+    around = {path.parent for path in paths}
+    return Path(os.path.commonpath(around)) if len(around) > 1 else folder
 
 
 def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
@@ -103,18 +122,19 @@ def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
     def place(path: Path) -> bytes:
         return hashlib.sha256(os.fsencode(path.relative_to(folder).as_posix())).digest()
 
-    paths, parts = sorted(found.paths, key=place), _parts(folder, found.paths)
+    root = _root(folder, found.paths)
+    paths, parts = sorted(found.paths, key=place), _parts(root, found.paths)
     held = max(1, len(paths) // 10)
     depth = 1 if parts is None else 2
     if parts is not None:
         train, test = (sorted(part, key=place) for part in parts)
-        found.others += len(paths) - len(train) - len(test)
+        found.elsewhere = len(paths) - len(train) - len(test)
         paths, held = [*test, *train], len(test)
-    groups = [_group(path.relative_to(folder).parts, depth) for path in paths]
+    groups = [_group(path.relative_to(root).parts, depth) for path in paths]
     names = sorted(set(groups), key=_in_order)
     labels = np.array([names.index(group) for group in groups], np.int64)
-    white = max(white_of(opened(path)) for path in paths)
-    pictures = [read_image(path, side, white=white) for path in paths]
+    levels = levels_of(opened(path) for path in paths)
+    pictures = [read_image(path, side, levels=levels) for path in paths]
     channels = 3 if any(picture.ndim == 3 for picture in pictures) else 1
     images = np.stack([in_channels(picture, channels) for picture in pictures])
     return ImageSet(

@@ -4,6 +4,7 @@ import os
 import struct
 import warnings
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,10 @@ IMAGE_SUFFIXES = {
     for suffix, form in Image.registered_extensions().items()
     if form in Image.OPEN and form not in _STUBS
 }
-WHITES = (1, 255, 1023, 4095, 16_383, 65_535, 2**24 - 1, 2**32 - 1)  # what white is, by bit depth
+Levels = dict[str, tuple[float, float]]
+# What white is, by bit depth.
+WHITES = (255, 1023, 4095, 16_383, 65_535, 2**24 - 1, 2**31 - 1, 2**32 - 1)
+SMALL = 16  # floats below it are of no scale of bits
 IMAGE_ERRORS = (
     OSError,
     SyntaxError,  # what Pillow's PNG reader raises
@@ -35,6 +39,8 @@ IMAGE_ERRORS = (
 def opened(path: Path) -> Image.Image:
     """The image in that file, set upright as the camera says; a Problem if it cannot be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a pipe would be waited for
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
@@ -48,39 +54,47 @@ def _unreadable(path: Path, error: Exception) -> Problem:
     return Problem(f"{name} is not an image that can be read ({error}): mend it or take it away.")
 
 
-def white_of(image: Image.Image) -> float:
-    """What white is in an image of more than 8 bits, judged by its values; 255 in any other."""
-    if not _deep(image):
-        return 255
-    values = np.asarray(image, np.float64)
-    most = float(values.max(initial=0))
-    if image.mode == "F" and most <= 1:
-        return 1
-    return next((white for white in WHITES[1:] if most <= white), most)
+def levels_of(images: Iterable[Image.Image]) -> Levels:
+    """Black and white of the images of more than 8 bits, judged over all of a kind: "I" whole
+    numbers, "F" floats.
 
-
-def _deep(image: Image.Image) -> bool:
-    return image.mode.startswith(("I", "F"))
+    White is what the bits allow, of floats below SMALL the largest, at least 1. Black is 0; where
+    there is less, it is -1 for floats from -1 to 1, and the least value for any others.
+    """
+    found: Levels = {}
+    for image in images:
+        kind = image.mode[0]
+        if kind in "IF":
+            values = np.asarray(image, np.float64)
+            low, most = float(values.min(initial=0)), float(values.max(initial=0))
+            white = next((white for white in WHITES if most <= white), most)
+            if kind == "F" and most < SMALL:
+                white = max(1.0, most)
+            if low < 0:
+                low, white = (-1.0, 1.0) if kind == "F" and low >= -1 and most <= 1 else (low, most)
+            before = found.get(kind, (low, white))
+            found[kind] = min(low, before[0]), max(white, before[1])
+    return found
 
 
 def read_image(
-    path: Path, height: int, width: int | None = None, white: float | None = None
+    path: Path, height: int, width: int | None = None, levels: Levels | None = None
 ) -> np.ndarray:
     """An image file as uint8 (height, width) or (height, width, 3), square unless `width` is given.
 
     It is set upright as the camera says, resized to cover that size, and cropped at the centre;
     grey where all its channels are alike, whatever the file calls it. Of more than 8 bits, or of
-    floats, `white` is 255, by default judged by its own values (`white_of`); floats from -1 to 1
-    are taken as such. What is transparent becomes white.
+    floats, `levels` are black and white, by default its own (`levels_of`). What is transparent
+    becomes white.
     """
     image = opened(path)
     try:
-        if _deep(image):
+        if image.mode[0] in "IF":
             values = np.asarray(image, np.float64)
             if not np.isfinite(values).all():
                 raise Problem(f"{path} holds values that are not finite: mend it or take it away.")
-            low, white = float(values.min()), white or white_of(image)
-            grey = (values + 1) / 2 if low < 0 and white <= 1 else values.clip(0, white) / white
+            black, white = (levels_of([image]) if levels is None else levels)[image.mode[0]]
+            grey = (values - black) / max(white - black, 1e-300)
             image = Image.fromarray((255 * grey.clip(0, 1)).round().astype(np.uint8))
         if image.has_transparency_data:
             image = image.convert("RGBA")

@@ -80,7 +80,7 @@ def open_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Missing]]:
         if (folder / "config.json").exists():
             found.append(Run.open(folder))
             continue
-        inside = sorted(path.parent for path in folder.glob("*/config.json"))
+        inside = sorted(path.parent for path in folder.glob("[!.]*/config.json"))
         if not inside:
             raise Problem(
                 f"{folder} is neither a run nor a folder of runs: name another with --runs."
@@ -295,7 +295,7 @@ def figures(
         "version": _version(),
         "torch": torch.__version__,
         "machine": machine(device),
-        "date": time.strftime("%-d %B %Y"),
+        "date": f"{time.localtime().tm_mday} {time.strftime('%B %Y')}",
     }
     gaps = [(entry.what, entry.why) for entry in missing]
     text = page(

@@ -311,6 +311,7 @@ def refuse(
 ) -> None:
     """Raise a Problem where `count` samples of that (C, H, W) could never be measured: before they
     are drawn."""
+    feature_set(features)  # what it lacks shows here
     if shape != data.shape:
         raise Problem(
             f"The samples are {shape}, the images of {data.name} {data.shape}: they must be of one "
@@ -326,7 +327,6 @@ def refuse(
                 f"There are only {found} {what}: FID, precision, recall and their floor need at "
                 f"least {NEIGHBOURS + 1}. Take more."
             )
-    feature_set(features)  # what it lacks shows here
 
 
 def evaluate(samples: np.ndarray, data: ImageSet, features: str = "digits") -> Report:

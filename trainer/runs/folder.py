@@ -13,6 +13,8 @@ samples/00000469.png        the preview grid drawn at that step
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,7 +82,7 @@ class Run:
         if not path.exists():
             raise Problem(f"{folder} is not a run folder: it has no config.json.")
         with file_problems("read", path):
-            text = path.read_text()
+            text = path.read_bytes().decode("utf-8", "replace")
         return cls(folder, ExperimentConfig.from_json(text))
 
     def change(self, config: ExperimentConfig) -> None:
@@ -123,8 +125,9 @@ class Run:
         return facts
 
     def checkpoints(self) -> list[Path]:
-        """The files of EMA weights, oldest first."""
-        return sorted((self.folder / "checkpoints").glob("*.safetensors"))
+        """The files of EMA weights, named after their steps, oldest first; no others."""
+        found = (self.folder / "checkpoints").glob("*.safetensors")
+        return sorted(path for path in found if path.stem.isdecimal())
 
     def newest(self) -> Path:
         """The file of the newest checkpoint; a Problem when there is none."""
@@ -149,26 +152,28 @@ class Run:
         if not path.exists():
             return []
         with file_problems("read", path):
-            lines = path.read_text().splitlines()
+            lines = path.read_bytes().splitlines()
         found = []
         for line in lines:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 read = json.loads(line)
-                if isinstance(read, dict):
+                if isinstance(read, dict) and isinstance(read.get("step"), int | float):
                     found.append(read)
         return found
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics later than `step`, and torn lines: those steps are made again."""
+        """Drop metrics later than `step`, torn lines, and what a kill left half written: those
+        steps are made again."""
+        for left in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp")]:
+            left.unlink(missing_ok=True)
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return
-        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        kept = [line for line in self.metrics() if line["step"] <= step]
         with file_problems("read", path):
-            text = path.read_text()
-        if len(kept) < len(text.splitlines()) or not text.endswith("\n"):
-            text = "".join(as_json(line) + "\n" for line in kept)
-            write_file(path, text.encode())
+            content = path.read_bytes()
+        if len(kept) < len(content.splitlines()) or not content.endswith(b"\n"):
+            write_file(path, "".join(as_json(line) + "\n" for line in kept).encode())
 
     def model(
         self,
@@ -214,14 +219,29 @@ class Run:
         found = self.checkpoints()
         keep = min(keep, len(found))
         chosen = [found[round((k + 1) * len(found) / keep) - 1] for k in range(keep)]
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Problem(
+                f"{folder} already holds a run, or something else: name a new folder. Nothing is "
+                "overwritten."
+            )
         # The images stay here: their folder's whole path would be of no use, and tell of this home.
         name = self.config.dataset.replace("\\", "/").rstrip("/").rpartition("/")[2]
-        copy = Run.create(folder, self.config.with_changes(dataset=name or self.config.dataset))
-        for path in chosen:
-            weights, facts = load_tensors(path)
-            copy.save_weights(int(path.stem), in_type(weights, torch.float16), facts)
-        copy.log(_thinned(self.metrics()))
-        return copy
+        config = self.config.with_changes(dataset=name or self.config.dataset)
+        made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            copy = Run.create(made, config)
+            for path in chosen:
+                weights, facts = load_tensors(path)
+                copy.save_weights(int(path.stem), in_type(weights, torch.float16), facts)
+            copy.log(_thinned(self.metrics()))
+            with file_problems("make the folder", folder):
+                if folder.exists():
+                    folder.rmdir()
+                made.rename(folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return Run(folder, config)
 
 
 def _thinned(lines: list[dict[str, Any]], most: int = 5000) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from trainer.runs.checkpoints import in_type, load_tensors, save_tensors
 from trainer.runs.folder import find, training_images
 from trainer.samplers import Noise, sample
 from trainer.samplers.noise import mixed
+from trainer.stopping import whole
 from trainer.training.distributed import team
 from trainer.training.learner import Learner, Loss, Optimiser, refuse_labels, squared_error
 from trainer.training.loss import bucket_times
@@ -230,6 +231,7 @@ def _lead(
     preview_at = math.inf if preview_every is None else begun + FIRST_PREVIEW
     step, saved_step, healthy = done, done, True
 
+    @whole()
     def flush() -> list[Step]:
         """Read the losses of the steps since the last flush: the one place that waits for them."""
         nonlocal flushed_at, healthy, spent
@@ -273,6 +275,7 @@ def _lead(
             )
         return events
 
+    @whole()
     def save_state() -> Saved:
         nonlocal saved_at, saved_step
         facts = {"step": step, "steps": steps, "epochs": config.epochs, "seconds": spent}
@@ -296,9 +299,10 @@ def _lead(
         while step < steps:
             epoch = step // per_epoch
             images, labels = lessons.at(step)
-            loss = learner.step(images, labels, step, steps)
-            step += 1
-            pending.append((step, epoch + 1, loss, learner.gradient_norm, len(images)))
+            with whole():  # a step that is half done could not go on bit for bit
+                loss = learner.step(images, labels, step, steps)
+                step += 1
+                pending.append((step, epoch + 1, loss, learner.gradient_norm, len(images)))
             evaluating = step % evaluation_gap == 0 or step == steps
             keeping = step == steps or (
                 step % per_epoch == 0 and (epoch + 1) % config.keep_every == 0
@@ -342,6 +346,7 @@ def _lead(
         yield Finished(step, time.perf_counter() - begun)
     finally:
         if healthy and step > saved_step:
-            flush()
-            save_state()
-            save_weights(math.ceil(step / per_epoch))
+            with whole():
+                flush()
+                save_state()
+                save_weights(math.ceil(step / per_epoch))

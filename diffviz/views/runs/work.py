@@ -74,9 +74,8 @@ class _Reader:
     def read(self) -> Iterator[Grown]:
         """What was written since the last time, in pieces."""
         path = self.folder / "metrics.jsonl"
-        checkpoints = tuple(
-            sorted(int(p.stem) for p in (self.folder / "checkpoints").glob("*.safetensors"))
-        )
+        kept = (self.folder / "checkpoints").glob("*.safetensors")
+        checkpoints = tuple(sorted(int(p.stem) for p in kept if p.stem.isdecimal()))
         try:
             size = path.stat().st_size
         except OSError:
