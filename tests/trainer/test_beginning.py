@@ -102,9 +102,15 @@ def test_training_under_nohup_outlives_its_terminal(tmp_path, as_in_a_terminal):
     assert program.wait(60) == 130
 
 
-@pytest.mark.parametrize("left", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": ""}, {"WORLD_SIZE": "many"}])
+@pytest.mark.parametrize("left", [
+    {"WORLD_SIZE": "2"}, {"WORLD_SIZE": ""}, {"WORLD_SIZE": "many"},
+    {"WORLD_SIZE": "2", "RANK": "0"}, {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "node7"},
+    {"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"},
+    {"RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"},
+])  # fmt: skip
 def test_what_a_cluster_left_behind_is_no_team(monkeypatch, left):
-    monkeypatch.delenv("RANK", raising=False)
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in left.items():
         monkeypatch.setenv(name, value)
     with joined() as team:

@@ -295,3 +295,75 @@ def test_a_folder_without_images_says_what_it_may_hold(tmp_path):
         load(str(tmp_path))
     with pytest.raises(Problem, match="too small"):
         load(f"{tmp_path}:2")
+
+
+def levels(folder):
+    found = load(f"{folder}:4")
+    return sorted(np.unique(np.concatenate([found.train, found.test])).tolist())
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        ([-1.0, 0.5, 1.0], [0, 191, 255]),  # an image without negatives is of the same scale
+        ([0.0, 0.51, 1.02], [0, 128, 255]),  # a little over 1 is no scale of 255
+        ([-2.0, 0.0, 2.0], [0, 128, 255]),  # standardised
+        ([0.0, 100.0, 255.0], [0, 100, 255]),
+    ],
+)
+def test_floats_are_judged_over_a_whole_folder(tmp_path, values, seen):
+    for k in range(6):
+        save(tmp_path, f"{k}.tif", np.full((4, 4), values[k % 3], np.float32))
+    assert levels(tmp_path) == seen
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"), [([0, 2**30, 2**31 - 1], [0, 128, 255]), ([-500, 0, 500], [0, 128, 255])]
+)
+def test_whole_numbers_of_32_bits_keep_their_range(tmp_path, values, seen):
+    for k in range(6):
+        save(tmp_path, f"{k}.tif", np.full((4, 4), values[k % 3], np.int32))
+    assert levels(tmp_path) == seen
+
+
+def test_floats_beside_bytes_are_no_darker_for_them(tmp_path):
+    for k in range(4):
+        save(tmp_path, f"{k}.tif", np.full((4, 4), 0.5 + 0.5 * (k % 2), np.float32))
+        save(tmp_path, f"b{k}.tif", np.full((4, 4), 200, np.uint8))
+    assert levels(tmp_path) == [128, 200, 255]
+
+
+@pytest.mark.parametrize(
+    ("parts", "classes", "left"),
+    [
+        (("in/train2017", "in/val2017"), ("a", "b"), ""),
+        (("Train_Images", "Test-Images"), ("a", "b"), ""),
+        (("archive/x",), ("a", "b"), ""),
+        (("train", "test", "val"), ("a", "b"), "Left out: 6 images that are neither in the"),
+    ],
+)
+def test_parts_under_their_usual_names_and_a_folder_around_all(tmp_path, parts, classes, left):
+    for part in parts:
+        for kind in "ab":
+            for k in range(3):
+                save(tmp_path, f"{part}/{kind}/{k}.png", np.full((4, 4), 9, np.uint8))
+    found = load(f"{tmp_path}:4")
+    assert found.names == classes
+    assert (len(found.train), len(found.test)) == ((6, 6) if len(parts) > 1 else (5, 1))
+    assert found.left_out.startswith(left)
+
+
+def test_what_other_programs_leave_and_pipes_are_passed_over(tmp_path):
+    for k in range(4):
+        save(tmp_path, f"{k}.png", np.full((4, 4), 9, np.uint8))
+    for name in ("~$0.png", "ehthumbs.db", "@eaDir/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no image")
+    found = load(f"{tmp_path}:4")
+    assert len(found.train) + len(found.test) == 4
+    assert found.left_out == "Left out: 3 hidden files and folders."
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+        assert "1 files that are no images" in load(f"{tmp_path}:4").left_out
+        with pytest.raises(Problem, match="it is no file"):
+            read_image(tmp_path / "pipe.png", 4)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.runs.cards import card, card_text
 from trainer.runs.checkpoints import load_tensors, save_tensors
+from trainer.stopping import stop_as_ctrl_c_does, whole
 from trainer.training import resumed, train
 from trainer.training.learner import Learner
 from trainer.training.optimiser import course
@@ -162,3 +164,61 @@ def test_a_state_that_says_what_cannot_be_is_refused(tmp_path, facts):
     with pytest.raises(Problem, match="what it says of itself has changed"):
         resumed(run.folder)
     assert os.listdir(run.folder / "checkpoints") == ["00000003.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_the_midst_of_a_step_changes_no_bit(tmp_path, monkeypatch, name):
+    data, step = f"{pictures(tmp_path / 'pics')}:8", Learner.step
+    whole_run = begun(tmp_path / "whole", data)
+
+    def interrupted(self, images, labels, at, steps):
+        loss = step(self, images, labels, at, steps)
+        if at == 3:  # the optimiser has stepped, and nobody has counted it
+            os.kill(os.getpid(), getattr(signal, name))
+            os.kill(os.getpid(), getattr(signal, name))
+        return loss
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    stop_as_ctrl_c_does()
+    try:
+        monkeypatch.setattr(Learner, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begun(tmp_path / "run", data)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    monkeypatch.setattr(Learner, "step", step)
+    run = Run.open(tmp_path / "run")
+    assert run.standing()["step"] == 4
+    go(run)
+    assert alike(whole_run, run)
+    assert run.metrics() == whole_run.metrics()
+
+
+def test_what_is_whole_is_done_before_a_signal_acts(as_in_a_terminal):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    with pytest.raises(KeyboardInterrupt), whole():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        with whole():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(1)
+        done.append(2)
+    assert done == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with whole():
+        os.kill(os.getpid(), signal.SIGINT)  # what is ignored stays so
+
+
+def test_a_copy_is_whole_or_absent(tmp_path, monkeypatch):
+    run = begun(tmp_path / "run", f"{pictures(tmp_path / 'pics')}:8")
+    monkeypatch.setattr(Run, "log", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.ship(tmp_path / "copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pics", "run"]
+    monkeypatch.undo()
+    (tmp_path / "copy").mkdir()
+    assert Run.open(run.ship(tmp_path / "copy").folder).newest().exists()
+    with pytest.raises(Problem, match="Nothing is overwritten"):
+        run.ship(tmp_path / "copy")

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from trainer.config import ExperimentConfig
+from trainer.problems import Problem
 from trainer.runs import Run
 
 
@@ -76,14 +77,22 @@ def joined() -> Iterator[Team]:
     Each takes the CUDA device of its LOCAL_RANK, where there are any.
     """
     # A cluster may leave WORLD_SIZE behind without a launcher's other words: that is no team.
-    size, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
-    if team().size > 1 or not (size.isdecimal() and int(size) > 1 and rank.isdecimal()):
+    names = ("WORLD_SIZE", "RANK", "MASTER_PORT", "MASTER_ADDR")
+    size, rank, port, address = (os.environ.get(name, "") for name in names)
+    told = all(number.isdecimal() for number in (size, rank, port)) and address
+    if team().size > 1 or not (told and int(rank) < int(size) > 1):
         yield team()
         return
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if cuda else "gloo")
+    cuda, place = torch.cuda.is_available(), os.environ.get("LOCAL_RANK", "")
+    try:
+        if cuda:
+            torch.cuda.set_device(int(place) if place.isdecimal() else 0)
+        dist.init_process_group("nccl" if cuda else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise Problem(
+            f"The {size} processes that WORLD_SIZE, RANK and MASTER_ADDR tell of could not meet "
+            f"({str(error).splitlines()[0]}). Start them all by torchrun, or unset WORLD_SIZE."
+        ) from error
     try:
         yield team()
     finally:

@@ -284,6 +284,7 @@ def _lead(
         saved_at, saved_step = time.perf_counter(), step
         return Saved(step, run.state_path)
 
+    @whole()
     def save_weights(epoch: int) -> Saved:
         facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
         facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
