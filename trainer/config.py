@@ -19,6 +19,7 @@ from trainer.catalogue import (
 from trainer.problems import Problem
 
 MOST_SEED = 2**64 - 1  # what torch.Generator.manual_seed takes
+MOST = 1_000_000  # of what nobody asks more of: a count is not taken at its word
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,10 @@ class ExperimentConfig(Ask):
         0.1, "Label dropout", "Share of images whose class is hidden, which is what guidance "
         "compares with", least=0, most=1, more=True,
     )
-    epochs: int = setting(300, "Epochs", "Passes over all training images", least=1)
-    batch_size: int = setting(128, "Batch", "Images an optimiser step learns from", least=2)
+    epochs: int = setting(300, "Epochs", "Passes over all training images", least=1, most=MOST)
+    batch_size: int = setting(
+        128, "Batch", "Images an optimiser step learns from", least=2, most=MOST,
+    )
     parts: int = setting(
         1, "Parts", "Parts of a batch that processors take at once, each on a thread of its own: "
         "as fast alone, much faster beside other programs (batch norm sees a part at a time)",
@@ -99,7 +102,7 @@ class ExperimentConfig(Ask):
     )
     accumulation: int = setting(
         1, "Accumulation", "Each part is taken in so many, one after the other: less memory",
-        least=1, more=True,
+        least=1, most=1024, more=True,
     )
     precision: str = setting(
         "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "
@@ -119,7 +122,8 @@ class ExperimentConfig(Ask):
         least=0, most=1, more=True,
     )
     warmup_steps: int = setting(
-        100, "Warm-up steps", "The learning rate rises over so many steps", least=0, more=True,
+        100, "Warm-up steps", "The learning rate rises over so many steps", least=0, most=10**9,
+        more=True,
     )
     weight_decay: float = setting(
         0.01, "Weight decay", "Pulls the weights towards 0", least=0, more=True,
@@ -140,17 +144,20 @@ class ExperimentConfig(Ask):
         "with; its network must be the same", more=True,
     )
     limit_images: int | None = setting(
-        None, "Images at most", "Train on only the first so many images", least=1, more=True,
+        None, "Images at most", "Train on only the first so many images", least=1, most=10**9,
+        more=True,
     )
     evaluate_every: float = setting(
-        1.0, "Evaluate every", "Epochs between two evaluations", above=0, more=True,
+        1.0, "Evaluate every", "Epochs between two evaluations", above=0, most=MOST,
+        more=True,
     )
     keep_every: int = setting(
-        100, "Checkpoint every", "Epochs between two checkpoints that are kept", least=1, more=True,
+        100, "Checkpoint every", "Epochs between two checkpoints that are kept", least=1, most=MOST,
+        more=True,
     )
     bound_images: int = setting(
         128, "Bound's images", "Held-out images that the live bits/dim is measured on", least=1,
-        more=True,
+        most=MOST, more=True,
     )
     preview_images: int = setting(
         16, "Preview images", "Samples drawn at each evaluation", least=1, most=4096, more=True,

@@ -110,7 +110,7 @@ def campaign(folder: Path, seconds: float, seed: int, most: int) -> Tally:
 def _round(window: Any, folder: Path, until: Callable[..., None], number: int) -> None:
     """Train, sample, look at every view, export; stop, resume and stop the training."""
     training = window.training
-    training.epochs.setValue(500)
+    training.form["epochs"].set_value(500)
     training.train()
     until(lambda: training.bpd.points()[0].size >= 2, "an evaluation")
     for k in range(window.stage.count()):

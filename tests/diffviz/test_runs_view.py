@@ -148,7 +148,7 @@ def test_a_finished_training_goes_on_for_more_epochs(qtbot, window):
     qtbot.mouseClick(training.train_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: training.where is not None and not training.training, timeout=60_000)
     folder = training.where.folder
-    assert not training.resume_row.isVisible()
+    assert not training.column.resume_row.isVisible()
     window.stage.setCurrentWidget(panel)
     qtbot.waitUntil(lambda: folder in [r.folder for r in panel.session.runs], timeout=10_000)
     panel.table.selectRow([r.folder for r in panel.session.runs].index(folder))

@@ -10,12 +10,14 @@ import torch
 
 from tests.tiny import TINY, WORDS, pictures
 from trainer.__main__ import main
+from trainer.config import MOST_SEED
 from trainer.data import load, resolved
 from trainer.events import Step, Warned
 from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.runs.cards import card, card_text
 from trainer.runs.checkpoints import load_tensors, save_tensors
+from trainer.samplers.noise import nth
 from trainer.stopping import stop_as_ctrl_c_does, whole
 from trainer.training import resumed, train
 from trainer.training.learner import Learner
@@ -222,3 +224,12 @@ def test_a_copy_is_whole_or_absent(tmp_path, monkeypatch):
     assert Run.open(run.ship(tmp_path / "copy").folder).newest().exists()
     with pytest.raises(Problem, match="Nothing is overwritten"):
         run.ship(tmp_path / "copy")
+
+
+def test_every_seed_that_an_ask_takes_trains(tmp_path):
+    """Other programs have seeds of 64 bits; those of before give what they gave."""
+    data = load(f"{pictures(tmp_path / 'pics')}:8")
+    config = TINY.with_changes(seed=MOST_SEED, epochs=1, parts=2)
+    run = Run.create(tmp_path / "run", config)
+    assert sum(isinstance(event, Step) for event in train(config, run, "cpu", data)) == 3
+    assert nth(7, 5) == 7 * 1_000_003 + 5

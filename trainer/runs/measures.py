@@ -24,6 +24,7 @@ from trainer.problems import Problem, as_json, cache_folders, write_file
 from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
+from trainer.samplers.noise import nth
 
 BATCH = 64
 LIKELIHOOD_BATCH = 8
@@ -251,7 +252,7 @@ def measure_likelihood(
     images = torch.from_numpy(spread_out(data.test, count).copy()).to(device)
     bounds, exacts, why = [], [], ""
     for k, part in enumerate(images.split(LIKELIHOOD_BATCH)):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + k)
+        generator = torch.Generator().manual_seed(nth(seed, k))
         bound = variational_bound(model, model.process, part, generator, BOUND_EVALUATIONS)
         bounds.append(bound.cpu())
         begun = k * LIKELIHOOD_BATCH / len(images)

@@ -25,6 +25,11 @@ START, PATH, EXTRA, FORWARD, KNOWN = 1, 2, 3, 4, 5  # streams that never meet
 _WORD = 2**64 - 1
 
 
+def nth(seed: int, number: int) -> int:
+    """The seed of what comes so-manieth: one that torch takes, however large `seed` is."""
+    return (seed * 1_000_003 + number) & _WORD
+
+
 def mixed(*numbers: int, state: Any = 0x9E3779B97F4A7C15) -> Any:
     """One 64-bit seed out of several numbers (splitmix64's finaliser, Steele et al. 2014).
 

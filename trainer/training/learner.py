@@ -20,6 +20,7 @@ from trainer.problems import Problem
 from trainer.processes import Process, spread
 from trainer.runs.averages import WIDTHS, exponent
 from trainer.runs.checkpoints import load_weights
+from trainer.samplers.noise import nth
 from trainer.training.loss import Objective
 from trainer.training.optimiser import Muon, course, optimisers
 from trainer.training.pairs import optimal
@@ -97,7 +98,7 @@ class Learner:
         rank makes all the batch's draws. Part k takes every so-manieth image from the k-th on.
         """
         config, count = self.config, self.parts.count
-        seed = config.seed * 1_000_003 + step
+        seed = nth(config.seed, step)
         torch.manual_seed(seed)  # what a network draws by itself
         generator = torch.Generator(self.device).manual_seed(seed)
         t = self.objective.times(len(images), generator)

@@ -27,7 +27,7 @@ from trainer.runs.averages import averages_of
 from trainer.runs.checkpoints import in_type, load_tensors, save_tensors
 from trainer.runs.folder import find, training_images
 from trainer.samplers import Noise, sample
-from trainer.samplers.noise import mixed
+from trainer.samplers.noise import mixed, nth
 from trainer.stopping import whole
 from trainer.training.distributed import team
 from trainer.training.learner import Learner, Loss, Optimiser, refuse_labels, squared_error
@@ -179,7 +179,7 @@ class Lessons:
         """The images (B, C, H, W), uint8, and labels (B,) of the step after `step` steps."""
         epoch, place = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            shuffle = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            shuffle = torch.Generator().manual_seed(nth(self.seed, epoch))
             order = torch.randperm(len(self.images), generator=shuffle)
             self._epoch, self._order = epoch, order.to(self.images.device)
         rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]

@@ -77,7 +77,7 @@ class Parts:
             network.train(self.network.training)
             for module in network.modules():
                 if isinstance(module, Dropout):
-                    module.generator = torch.Generator(device).manual_seed(seed + part)
+                    module.generator = torch.Generator(device).manual_seed((seed + part) % 2**64)
             for parameter in network.parameters():
                 parameter.grad = None
             loss = losses(network, part)

@@ -20,6 +20,7 @@ from trainer.config import ExperimentConfig
 from trainer.events import Evaluated, Finished, Previewed, Started, Step, Warned
 from trainer.problems import Problem
 
+MOST_SHOWN = 2**31 - 1  # steps that Qt's bar can count
 MOST_FRAMES = 240  # of the film; beyond, every second one is let go
 SETTLED_MS = 600  # settings that stood still so long are worth a measurement
 
@@ -66,6 +67,7 @@ class TrainingView(View):
         self.where: work.TrainingIn | None = None
         self.unfinished: Path | None = None
         self.trained: Path | None = None  # to be opened once it is listed
+        self.seen = ""  # what the chosen data set holds, in words
         self.frames: list[tuple[Evaluated | Previewed, np.ndarray]] = []
         self.settled = QTimer(self, singleShot=True, interval=SETTLED_MS)
         self.settled.timeout.connect(self._look_ahead)
@@ -148,12 +150,14 @@ class TrainingView(View):
 
     def _look_at(self, dataset: str) -> None:
         """Show what is in the images that were chosen."""
+        self.seen = ""
         self.status.setText("Looking at the images…")
         self.looking.ask(partial(work.facts, dataset))
 
     def _show_facts(self, found: list[work.Facts]) -> None:
         if not self.training:
-            self.status.setText(found[-1].words)
+            self.seen = found[-1].words
+            self.status.setText(self.seen)
             self.samples.show_images(found[-1].images)
 
     def _look_ahead(self) -> None:
@@ -170,7 +174,7 @@ class TrainingView(View):
         words += f", at {found.images_per_second:.0f} images/s; the first pictures come in seconds"
         if found.digits is not None:
             words += f", the first digits after about {about(found.digits)}"
-        self.status.setText(words + ".")
+        self.status.setText(f"{self.seen} {words}.".lstrip())
 
     def offer_resume(self, folder: Path, epochs: int) -> None:
         """Offer to go on with the run in that folder, to `epochs` in all unless others are set."""
@@ -253,7 +257,7 @@ class TrainingView(View):
                     self.where = event
                 case Started():
                     self.started = event
-                    self.progress.setRange(0, event.steps)
+                    self.progress.setRange(0, min(event.steps, MOST_SHOWN))
                     self.progress.setFormat("%p %")
                 case Step():
                     steps.append(event)
@@ -277,7 +281,7 @@ class TrainingView(View):
             self._show_progress(steps[-1], self.started)
 
     def _show_progress(self, last: Step, started: Started) -> None:
-        self.progress.setValue(last.step)
+        self.progress.setValue(min(last.step, MOST_SHOWN))
         left = last.elapsed / max(last.step - started.step, 1) * (started.steps - last.step)
         self.status.setText(
             f"Epoch {last.epoch} of {started.epochs}, step {last.step:,} of {started.steps:,} · "
@@ -326,7 +330,7 @@ class TrainingView(View):
             self.progress.setFormat("not training")
             self.status.setText("Training did not begin.")
         elif self.where is not None:
-            whole = self.progress.value() >= self.started.steps
+            whole = self.progress.value() >= min(self.started.steps, MOST_SHOWN)
             self.progress.setFormat("%p % · " + ("finished" if whole else "stopped and saved"))
             self.unfinished = None if whole else self.where.folder
             if self.unfinished is not None:
