@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SETTINGS_KEY = "diffviz"
 MARK = f"{SETTINGS_KEY}:"  # before the settings where a format has one place for any comment
+MOST_BYTES = 2**31  # of pixels that one export may have in memory
 WORDS = {"grid": "A grid", "film": "An animation", "curves": "Curves", "view": "A view"}
 
 
@@ -86,16 +87,20 @@ class Format(Entry):
 
     def begin(self, shown: Shown) -> Callable[[], bytes]:
         """What gives the file; a Problem, before anything is computed, if it cannot be made."""
-        if self.most and shown.frames:
+        if shown.frames:
             from diffviz.widgets.mosaic import compose
 
-            height, width = (shown.look.scale * n for n in compose(shown.frames[0]).shape[:2])
-            if max(height, width) > self.most:
-                raise Problem(
-                    f"{self.title} files have at most {self.most:,} pixels a side, and this one "
-                    f"would have {width:,} × {height:,}. Lower the pixels per image pixel (File, "
-                    "Export settings), show fewer images, or choose another kind of file."
-                )
+            sheet = compose(shown.frames[0])
+            height, width = (shown.look.scale * n for n in sheet.shape[:2])
+            advice = (
+                f"This one would have {width:,} × {height:,}. Lower the pixels per image pixel "
+                "(File, Export settings), show fewer images, or choose another kind of file."
+            )
+            if self.most and max(height, width) > self.most:
+                most = f"{self.title} files have at most {self.most:,} pixels a side."
+                raise Problem(f"{most} {advice}")
+            if height * width * len(shown.frames) * (3 if sheet.ndim == 3 else 1) > MOST_BYTES:
+                raise Problem(f"That is more than memory should hold at once. {advice}")
         made: Callable[[], bytes] = self.find()(shown)
         return made
 

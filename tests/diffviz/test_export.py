@@ -110,6 +110,17 @@ def test_a_side_that_a_format_cannot_have_is_refused_before_it_is_computed(monke
         one.begin(Shown(look=ExportSettings(scale=15), frames=[images]))
 
 
+def test_what_memory_could_not_hold_is_refused_before_it_is_computed(monkeypatch):
+    monkeypatch.setattr(Image.Image, "resize", None)
+    frames = [np.zeros((1, 1000, 1000), np.uint8)] * 9
+    with pytest.raises(Problem, match="more than memory should hold"):
+        FORMATS["gif"].begin(Shown(look=ExportSettings(scale=16), frames=frames))
+    FORMATS["gif"].begin(Shown(look=ExportSettings(scale=16), frames=frames[:8]))
+    coloured = [np.zeros((1, 1000, 1000, 3), np.uint8)] * 3
+    with pytest.raises(Problem, match="more than memory should hold"):
+        FORMATS["png"].begin(Shown(look=ExportSettings(scale=16), frames=coloured))
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "becomes"),
     [
