@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -59,6 +60,8 @@ class Column(QWidget):
         self.pause_button = QPushButton("Pause", objectName="pauseButton", enabled=False)
         self.stop_button = QPushButton("Stop", objectName="stopButton", enabled=False)
         self.resume_button = QPushButton(objectName="resumeButton")
+        # A run's long name must not widen the column.
+        self.resume_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.resume_epochs = make_field(self.form.settings["epochs"], "resume")
         self.resume_epochs.setPrefix("to epoch ")
         self.resume_epochs.setToolTip(
