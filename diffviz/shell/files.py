@@ -3,6 +3,7 @@
 What can be written is read off diffviz.export.FORMATS.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -176,7 +177,7 @@ class Files:
         self._ask("Export this view", "view", "png", "view", self.view)
 
     def ask_open(self) -> None:
-        start = str(self.window.kept.value("export/folder", Path.home()))
+        start = str(self.window.kept.value("export/folder", os.path.expanduser("~")))
         kinds = " ".join(f"*{one.suffix}" for one in formats() if one.carries)
         path, _ = QFileDialog.getOpenFileName(
             self.window.view.window(), "Open picture", start, f"Pictures ({kinds})"
@@ -193,7 +194,7 @@ class Files:
             self.ask_settings()
         kinds = {one.filter: one for one in formats(what)}
         usual = next(one for one in kinds.values() if one.id == first)
-        start = Path(str(kept.value("export/folder", Path.home()))) / name
+        start = Path(str(kept.value("export/folder", os.path.expanduser("~")))) / name
         said, kind = QFileDialog.getSaveFileName(
             parent, title, str(start), ";;".join(kinds), usual.filter
         )

@@ -139,6 +139,16 @@ def test_a_console_that_lacks_a_letter_prints_what_it_can(tmp_path):
     assert (tmp_path / "日本.png").exists()
 
 
+@pytest.mark.parametrize("named", ["module://matplotlib_inline.backend_inline", "agg", "none"])
+def test_a_notebooks_backend_does_not_stop_figures(named):
+    code = "import os, trainer.figures.backend, matplotlib; print(os.environ['MPLBACKEND'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": named},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, named), done.stderr
+
+
 def test_a_folder_of_samples_never_mixes_with_older_ones(tmp_path, capsys):
     out = tmp_path / "samples"
     out.mkdir()

@@ -18,7 +18,7 @@ from assets import ASSETS
 from trainer.catalogue import PROCESSES
 from trainer.data import ImageSet, load
 from trainer.devices import machine
-from trainer.figures import curves, pictures, schema, theory
+from trainer.figures import backend, curves, pictures, schema, theory  # noqa: F401 - it first
 from trainer.figures.draw import Figure
 from trainer.figures.page import page
 from trainer.figures.tables import comparison, terminal
