@@ -103,7 +103,7 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("train --run new --set epochs=many", "epochs"),
         ("train --run {run}", "already holds a run"),
         ("train --run new --resume", "not a run folder"),
-        ("train --run {run} --resume --epochs 9 --set ema=0.9", "takes no other epochs and ema"),
+        ("train --run {run} --resume --epochs 9 --set ema=0.9", "takes no other ema"),
         ("likelihood --run absent", "absent"),
         ("encode --run {run} --out y.png --image absent.png", "absent.png"),
         ("encode --run {run} --out y.png --image {png} --count 2", "one image"),

@@ -339,7 +339,7 @@ def test_floats_beside_bytes_are_no_darker_for_them(tmp_path):
         (("in/train2017", "in/val2017"), ("a", "b"), ""),
         (("Train_Images", "Test-Images"), ("a", "b"), ""),
         (("archive/x",), ("a", "b"), ""),
-        (("train", "test", "val"), ("a", "b"), "Left out: 6 images that are neither in the"),
+        (("train", "test", "val"), ("a", "b"), "Left out: 6 files that are neither in the"),
     ],
 )
 def test_parts_under_their_usual_names_and_a_folder_around_all(tmp_path, parts, classes, left):

@@ -37,7 +37,7 @@ class _Found:
             for count, what in (
                 (self.hidden, "hidden files and folders"),
                 (self.others, "files that are no images"),
-                (self.elsewhere, "images that are neither in the training nor in the test folder"),
+                (self.elsewhere, "files that are neither in the training nor in the test folder"),
             )
             if count
         ]

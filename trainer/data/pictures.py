@@ -66,14 +66,15 @@ def levels_of(images: Iterable[Image.Image]) -> Levels:
         kind = image.mode[0]
         if kind in "IF":
             values = np.asarray(image, np.float64)
-            low, most = float(values.min(initial=0)), float(values.max(initial=0))
-            white = next((white for white in WHITES if most <= white), most)
-            if kind == "F" and most < SMALL:
-                white = max(1.0, most)
-            if low < 0:
-                low, white = (-1.0, 1.0) if kind == "F" and low >= -1 and most <= 1 else (low, most)
-            before = found.get(kind, (low, white))
-            found[kind] = min(low, before[0]), max(white, before[1])
+            low, most = found.get(kind, (0.0, 0.0))
+            found[kind] = float(values.min(initial=low)), float(values.max(initial=most))
+    for kind, (low, most) in found.items():
+        white = next((white for white in WHITES if most <= white), most)
+        if kind == "F" and most < SMALL:
+            white = max(1.0, most)
+        if low < 0:
+            low, white = (-1.0, 1.0) if kind == "F" and low >= -1 and most <= 1 else (low, most)
+        found[kind] = low, white
     return found
 
 
