@@ -1,5 +1,6 @@
 """8-bit images and the numbers that networks see: 0…255 as -1…1, and back."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,3 +25,9 @@ def dequantise(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     noise = torch.rand(images.shape, generator=generator, device=generator.device)
     return to_signed(images) + (noise.to(images.device) - 0.5) * LEVEL
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """Pictures (N, C, H, W) as (N, H, W), or (N, H, W, 3) where there are colours."""
+    last = images.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(last[..., 0] if last.shape[3] == 1 else last[..., :3])

@@ -11,14 +11,15 @@ from diffviz.export.files import settings_in
 from diffviz.shell import style
 from diffviz.views.growing import Drawn, grow
 from diffviz.views.samplers import work
-from diffviz.views.samplers.comparison import Comparison
-from diffviz.views.samplers.work import Column, Judged, Samplers
+from diffviz.views.samplers.work import Column, Samplers
 from diffviz.widgets.curves import CurvesPlot
+from trainer.ask import settings_of
+from trainer.comparing import Comparison, Judged
 from trainer.config import PRESETS
 from trainer.drawing import drawn_images
 from trainer.networks import make_network
 from trainer.problems import Problem
-from trainer.requests import Drawing
+from trainer.requests import Drawing, Solver
 from trainer.runs import Run
 
 COLUMNS = (Column("ddim", 2), Column("ddim", 4), Column("ddpm", 3))
@@ -221,7 +222,8 @@ def test_a_checkpoint_that_is_gone_is_a_problem(small_models):
 def test_a_comparison_knows_what_is_missing():
     draw = Drawing(steps=5, count=4)
     fine, noisy = draw.with_changes(steps=100), draw.with_changes(sampler="ddpm", steps=3)
-    it = Comparison([draw, noisy, fine], fine, judged_count=256)
+    reference = {name: getattr(fine, name) for name in settings_of(Solver)}
+    it = Comparison([draw, noisy, fine], reference, judged_count=256)
     judged = [("judge", d.with_changes(count=256)) for d in (noisy, draw, fine)]
     assert it.missing() == [("draw", draw), ("draw", noisy), ("draw", fine), *judged]
     flat = np.zeros((4, 1, 2, 2), np.float32)

@@ -24,8 +24,8 @@ from trainer.runs.cards import options
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-sde")
 COMMANDS = [
-    "train", "sample", "spectrum", "evaluate", "likelihood", "measure", "encode", "inpaint",
-    "interpolate", "restore", "features", "figures", "ship",
+    "train", "sample", "grid", "spectrum", "evaluate", "likelihood", "measure", "encode",
+    "inpaint", "interpolate", "restore", "features", "figures", "ship",
 ]  # fmt: skip
 
 

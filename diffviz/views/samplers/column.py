@@ -13,10 +13,9 @@ from PySide6.QtWidgets import (
 
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
-from diffviz.views.growing import Drawn
 from diffviz.views.samplers import work
-from diffviz.views.samplers.comparison import Comparison
 from diffviz.widgets.mosaic import Mosaic
+from trainer.comparing import Comparison, Drawn, titled
 from trainer.requests import Drawing
 
 COLUMN_WIDTH = 186
@@ -76,7 +75,7 @@ class ColumnView(QFrame):
     @property
     def title(self) -> str:
         steps = self.steps.value()
-        return f"{work.titled(self.form.ask())}, {steps} step{'s' if steps > 1 else ''}"
+        return f"{titled(self.form.ask())}, {steps} step{'s' if steps > 1 else ''}"
 
     def show_how(self, words: str, room: bool) -> None:
         """Say what of it is unusual; `room` is kept where another column says something."""
@@ -121,7 +120,7 @@ def _facts(comparison: Comparison, draw: Drawing, result: Drawn) -> tuple[list[s
     if comparison.reference is not None:
         fine, error = comparison.reference_of(draw), comparison.error(draw)
         why = comparison.refused.get(("draw", fine)) if fine is not None else None
-        if draw == comparison.reference:
+        if draw == comparison.fine(draw):
             lines[0] += " · the reference"
         elif error is not None:
             lines[0] += f" · RMS <b>{error:.3g}</b>"

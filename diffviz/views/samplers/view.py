@@ -8,7 +8,6 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSplitter,
@@ -19,22 +18,22 @@ from PySide6.QtWidgets import (
 from diffviz.controls.form import Form
 from diffviz.shell import style
 from diffviz.shell.session import Session
-from diffviz.views.growing import Drawn, Growing, grow
+from diffviz.views.comparing import ComparingView
 from diffviz.views.samplers import work
 from diffviz.views.samplers.column import ColumnView
-from diffviz.views.samplers.comparison import Comparison, Piece
-from diffviz.views.view import Guide, View
+from diffviz.views.view import Guide
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import compose
-from trainer.catalogue import PROCESSES
-from trainer.requests import Drawing
+from trainer.ask import settings_of
+from trainer.comparing import how, titled
+from trainer.requests import Drawing, Solver
 
 SWEEP = (5, 10, 20, 40, 80)
 PLOTS = {choice.id: choice.title for choice in work.PLOTS}
 
 
-class SamplersView(View):
+class SamplersView(ComparingView):
     """Computes what the columns lack, a piece at a time, and keeps every piece once computed."""
 
     kind = work.Samplers
@@ -56,13 +55,7 @@ class SamplersView(View):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.work = self.latest(self._take, self._ended, self._refuse)
         self.columns: list[ColumnView] = []
-        self.comparison = Comparison()
-        self.growing: Growing | None = None
-        self.piece: Piece | None = None
-        self.comparing = False
-        self.share = 0.0  # of the piece under way that is done
 
         self.form = Form(self.kind, "samplers", session, self, without=("columns",))
         for name, called in (("reference", "referenceCombo"), ("judged", "judgeCountCombo"),
@@ -104,8 +97,8 @@ class SamplersView(View):
         )
         for column in work.FIRST:
             self._add(column)
-        self.form.changed.connect(self._changed)
-        self._changed()
+        self.form.changed.connect(self.follow)
+        self.follow()
 
     @property
     def model(self) -> Any:
@@ -115,11 +108,7 @@ class SamplersView(View):
     def _make_actions(self) -> QHBoxLayout:
         self.add_button = QPushButton("Add column", objectName="addColumnButton")
         self.sweep_button = QPushButton("Add sweep", objectName="sweepButton")
-        self.progress = QProgressBar(objectName="samplersProgress", textVisible=True)
-        self.progress.setRange(0, 1000)
-        self.stop_button = QPushButton("Stop", objectName="stopComparingButton", enabled=False)
-        self.compare_button = QPushButton("Compare", objectName="compareButton")
-        self.compare_button.setProperty("primary", True)
+        self.name_buttons("samplers", "Comparing", "Compare", "compareButton")
         row = self.form.row("classes", end=False)
         for widget, name, tip in (
             (self.add_button, "Add column", "Another column: the last sampler with twice the "
@@ -139,13 +128,11 @@ class SamplersView(View):
             row.addWidget(widget, 1 if widget is self.progress else 0)
         self.add_button.clicked.connect(self.add_column)
         self.sweep_button.clicked.connect(self.add_sweep)
-        self.stop_button.clicked.connect(self.stop)
-        self.compare_button.clicked.connect(self.compare)
         return row
 
     def _add(self, ask: work.Column) -> None:
         column = ColumnView(self.session, ask)
-        column.changed.connect(self._changed)
+        column.changed.connect(self.follow)
         column.removed.connect(partial(self._remove, column))
         column.view.hovered.connect(self._mark)
         self.columns.append(column)
@@ -155,7 +142,7 @@ class SamplersView(View):
         """Another column, after the last: its sampler, twice its steps."""
         last = self.columns[-1].form.ask()
         self._add(last.with_changes(steps=max(last.steps, min(1000, 2 * last.steps))))
-        self._changed()
+        self.follow()
         bar = self.area.horizontalScrollBar()
         QTimer.singleShot(0, self, lambda: bar.setValue(bar.maximum()))
 
@@ -167,7 +154,7 @@ class SamplersView(View):
             one = last.with_changes(steps=steps)
             if one not in there and len(self.columns) < work.MOST_COLUMNS:
                 self._add(one)
-        self._changed()
+        self.follow()
 
     def _take_away(self, column: ColumnView) -> None:
         self.columns.remove(column)
@@ -177,7 +164,7 @@ class SamplersView(View):
 
     def _remove(self, column: ColumnView) -> None:
         self._take_away(column)
-        self._changed()
+        self.follow()
 
     def ask(self) -> work.Samplers:
         return self.form.ask(columns=tuple(column.form.ask() for column in self.columns))
@@ -186,78 +173,21 @@ class SamplersView(View):
         """What that column asks for; None without a model."""
         return None if self.model.run is None else self.ask().drawing(column.form.ask())
 
-    def _tell(self) -> None:
-        """Tell the comparison what the controls ask for."""
+    def tell(self) -> None:
         run, ask, comparison = self.model.run, self.ask(), self.comparison
         comparison.draws = [ask.drawing(column) for column in ask.columns] if run else []
-        comparison.reference = ask.fine() if run else None
+        fine = ask.fine() if run else None
+        names = settings_of(Solver)
+        comparison.reference = fine and {name: getattr(fine, name) for name in names}
         comparison.judged_count = ask.judged if self.model.digits else 0
-        comparison.most_steps = 1000
-        if run is not None and PROCESSES[run.config.process].chain:
-            comparison.most_steps = run.config.filled("process_parameters")["steps"]
-
-    def compare(self) -> None:
-        """Compute what is missing; what was refused is tried again."""
-        self.comparison.refused.clear()
-        self.comparing = True
-        self._next()
-
-    def stop(self) -> None:
-        """Leave the comparison; what is computed stays."""
-        self.comparing = False
-        self.work.drop()
-        self.piece = self.growing = None
-        self.show_results()
-
-    def _next(self) -> None:
-        """Begin the next piece, unless one is under way."""
-        if self.piece is None and self.comparing:
-            if missing := self.comparison.missing():
-                self.piece = kind, draw = missing[0]
-                self.share = 0.0
-                make = {"draw": grow, "judge": work.judge}[kind]
-                self.work.ask(partial(make, draw, self.session.places))
-            else:
-                self.comparing = False
-                self.session.message.emit("Compared.")
-        self.show_results()
-
-    def _take(self, events: list[Any]) -> None:
-        assert self.piece is not None
-        for event in events:
-            match event:
-                case Drawn():
-                    self.comparison.drawn[self.piece[1]] = event
-                case work.Judged():
-                    self.comparison.judged[self.piece[1]] = event
-                case Growing():
-                    self.growing = event
-        self.share = getattr(events[-1], "share", 1.0)
-        self.show_results()
-
-    def _refuse(self, sentence: str) -> None:
-        assert self.piece is not None
-        self.comparison.refused[self.piece] = sentence
-
-    def _ended(self) -> None:
-        self.piece = self.growing = None
-        self._next()
-
-    def _changed(self) -> None:
-        """A setting changed: leave a piece that nobody asks for any more, begin what is new."""
-        self._tell()
-        if self.piece is not None and self.piece not in self.comparison.pieces():
-            self.work.drop()
-            self.piece = self.growing = None
-        self._next()
 
     def show_results(self) -> None:
         """Bring columns, plot and buttons up to date."""
         colours = style.series(self.palette())
         ask = self.ask()
-        names = [work.titled(column) for column in ask.columns]
+        names = [titled(column) for column in ask.columns]
         kinds = list(dict.fromkeys(names))
-        said = [work.how(column) for column in ask.columns]
+        said = [how(column) for column in ask.columns]
         if self.model.run is None:
             waiting = "Waiting for the models to be listed."
         elif self.comparing:
@@ -280,7 +210,7 @@ class SamplersView(View):
         self.stop_button.setEnabled(self.comparing)
         self.compare_button.setEnabled(not self.comparing and self.model.run is not None)
         self.form["judged"].setEnabled(self.model.run is None or self.model.digits)
-        self._show_progress()
+        self.show_progress()
 
     def _show_plot(self, kinds: list[str]) -> None:
         """Draw the chosen measure over NFE, a curve a kind, in its columns' colour."""
@@ -310,17 +240,6 @@ class SamplersView(View):
                 "FID over cost appears here: choose a number of samples under FID."
             )
 
-    def _show_progress(self) -> None:
-        self.progress.setValue(round(1000 * self.share) if self.piece else 0)
-        if self.piece is None:
-            self.progress.setFormat("")
-            return
-        kind, draw = self.piece
-        name = f"{work.titled(draw)}, {draw.steps} steps"
-        words = {"draw": name, "judge": f"FID of {name}"}[kind]
-        left = len(self.comparison.missing()) - 1
-        self.progress.setFormat(f"{words} · %p %" + (f" · {left} more to do" if left > 0 else ""))
-
     def _mark(self, index: int) -> None:
         for column in self.columns:
             column.view.mark(index)
@@ -331,7 +250,7 @@ class SamplersView(View):
         for one in ask.columns:
             self._add(one)
         self.form.restore(ask)
-        self._changed()
+        self.follow()
 
     def restore(self, ask: work.Samplers) -> None:
         self.prepare(ask)

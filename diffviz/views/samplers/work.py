@@ -1,32 +1,14 @@
-"""What the samplers view asks for, and how samples are judged on workers."""
+"""What the samplers view asks for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from trainer.ask import Choice, options_of, setting, settings_of
-from trainer.catalogue import SAMPLERS
+from trainer.ask import Choice, setting, settings_of
+from trainer.comparing import REFERENCES
 from trainer.config import MOST_SEED
 from trainer.problems import Problem
 from trainer.requests import Drawing, OfClasses, Solver, classes_of_version_1
 
-if TYPE_CHECKING:
-    from trainer.data import ImageSet
-    from trainer.metrics import Moments
-    from trainer.metrics.features import Features
-
-DIGIT_SHAPE = (1, 28, 28)
-REFERENCES = (
-    Choice("", "none"),
-    Choice("ddim 200", "DDIM, 200"),
-    Choice("ddim 1000", "DDIM, 1000"),
-    Choice("heun 100", "Heun, 100"),
-    Choice("dpm-solver++ 100", "DPM-Solver++, 100"),
-)
 PLOTS = (Choice("error", "error (RMS)"), Choice("fid", "FID"))
 MOST_COLUMNS = 16
 
@@ -99,82 +81,3 @@ class Samplers(OfClasses):
 
 
 # fmt: on
-
-
-def how(ask: Column | Drawing) -> str:
-    """The spacing and the sampler's options in words, as far as they are not the usual ones."""
-    known = options_of(ask, "options", ask.sampler)
-    words = []
-    for name, value in ask.options.items():
-        title = known[name].title
-        if value != known[name].default:
-            number = value if isinstance(value, str) else f"{value:g}"
-            words.append(f"{title[0].lower()}{title[1:]} {number}")
-    if ask.spacing != settings_of(Column)["spacing"].default:
-        words.append(settings_of(Column)["spacing"].entries()[ask.spacing].title)
-    return ", ".join(words)
-
-
-def titled(ask: Column | Drawing) -> str:
-    """What draws, in words, whatever its steps: what one curve is of."""
-    return ", ".join(filter(None, (SAMPLERS[ask.sampler].title, how(ask))))
-
-
-@dataclass(frozen=True)
-class Judging:
-    """The share of the drawing that is done, 0…1."""
-
-    share: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    """FID of an ask's images to the training set, and `floor`, that of as many test images.
-
-    `limits` says what it cannot tell in these features; "" where they fit.
-    """
-
-    fid: float
-    floor: float
-    features: str
-    limits: str = ""
-
-
-def rms(a: np.ndarray, b: np.ndarray) -> float:
-    """The root-mean-square difference of two sets of images, pixels in [-1, 1]."""
-    return float(np.sqrt(np.square(a.astype(np.float64) - b).mean()))
-
-
-@lru_cache(maxsize=2)
-def _standard(dataset: str) -> "tuple[Features, Moments, ImageSet]":
-    """The digit features, the training set's moments in them, and the images."""
-    from trainer.data import load
-    from trainer.metrics import training_moments
-    from trainer.metrics.features import feature_set
-
-    data, chosen = load(dataset), feature_set("digits")
-    return chosen, training_moments(data.train, chosen), data
-
-
-def judge(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Judging | Judged]:
-    """Draw an ask's images only to measure their FID in digit features."""
-    from trainer.drawing import draw, open_model
-    from trainer.metrics import frechet_distance, limits, moments, refuse, spread_out
-
-    opened = open_model(ask, places)
-    if opened.shape != DIGIT_SHAPE:
-        raise Problem("FID is measured in digit features here, of 28 x 28 grey images only.")
-    chosen, training, data = _standard(opened.run.config.dataset)
-    refuse(ask.count, opened.shape, data)
-    if len(data.test) < ask.count:
-        raise Problem(f"There are only {len(data.test)} test images to compare with: take fewer.")
-    images = []
-    for stage in draw(ask, opened):
-        if stage.last:
-            images.append(stage.images())
-        yield Judging((stage.first + stage.count * stage.frame.index / ask.steps) / ask.count)
-    fid, floor = (
-        frechet_distance(moments(chosen(group)), training)
-        for group in (np.concatenate(images), spread_out(data.test, ask.count))
-    )
-    yield Judged(fid, floor, chosen.name, limits(data, chosen, ask.count))
