@@ -82,7 +82,7 @@ def values_of(name: str, text: str) -> tuple[Any, ...]:
     one = axis_setting(name)
     found = tuple(dict.fromkeys(one.parse(word) for word in parts(one, text)))
     if not found:
-        raise Problem(f"{one.title} needs values, such as {first_values(name)}.")
+        raise Problem(f"{one.title} ({name}) needs values: there are none in its list.")
     return found
 
 
@@ -140,7 +140,8 @@ class Grid(Drawing):
         "steps", "Columns", "The setting that differs from column to column", choices=AXES,
     )
     column_values: str = setting(
-        "5 10 20 50", "Column values", "A list: numbers parted by spaces or commas, names by commas",
+        "5 10 20 50", "Column values", "A list: numbers parted by spaces or commas, names by "
+        "commas",
     )
     show: str = setting(
         "pictures", "Show", "The pictures, or a heat map of what they cost and how good they are",
@@ -242,6 +243,12 @@ def tiled(images: np.ndarray) -> np.ndarray:
     return found
 
 
+def _label(name: str, value: Any) -> str:
+    """A value in the letters that the sheet's font has."""
+    words = said(name, value)
+    return words if words.isascii() else str(value)
+
+
 def sheet(ask: Grid, comparison: Comparison, scale: int = 2) -> np.ndarray:
     """The grid as one picture with its labels, uint8 (H, W, 3), each image pixel `scale` large.
 
@@ -251,8 +258,8 @@ def sheet(ask: Grid, comparison: Comparison, scale: int = 2) -> np.ndarray:
 
     font = ImageFont.load_default(LETTERS)
     cells, draws = ask.cells(), ask.draws()
-    down = [said(ask.rows, value) for value in ask.down()]
-    across = [said(ask.columns, value) for value in ask.across()]
+    down = [_label(ask.rows, value) for value in ask.down()]
+    across = [_label(ask.columns, value) for value in ask.across()]
     corner = f"{axis_setting(ask.rows).title} \\ {axis_setting(ask.columns).title}"
     tiles = {d: tiled(comparison.drawn[d].images) for d in draws if d in comparison.drawn}
     figures = {d: f[ask.show] for d in draws if ask.show in (f := comparison.figures(d))}
@@ -275,13 +282,13 @@ def sheet(ask: Grid, comparison: Comparison, scale: int = 2) -> np.ndarray:
             if c == 0:
                 pen.text((MARGIN, y + height / 2), down[r], INK, font, anchor="lm")
             if ask.show == "pictures" and draw in tiles:
-                tile = Image.fromarray(tiles[draw])  # type: ignore[index]
+                tile = Image.fromarray(tiles[draw])
                 at = tile.width * scale, tile.height * scale
                 picture.paste(tile.resize(at, Image.Resampling.NEAREST), (x, y))
                 continue
             known = ask.show != "pictures" and draw in figures
             box = (x, y, x + width - 1, y + height - 1)
             pen.rectangle(box, tinted(place[draw]) if known else (237, 239, 242))
-            words = number(figures[draw]) if known else "–"  # type: ignore[index]
+            words = number(figures[draw]) if known else "-"  # type: ignore[index]
             pen.text((x + width / 2, y + height / 2), words, INK, font, anchor="mm")
     return np.array(picture)

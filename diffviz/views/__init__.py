@@ -14,6 +14,8 @@ VIEWS = Catalogue(
         "samplers", "Samplers", "Samplers side by side on the same noise",
         "diffviz.views.samplers.view:SamplersView",
     ),
+    Entry("grid", "Grid", "Any two settings against each other",
+          "diffviz.views.grid.view:GridView"),
     Entry("gallery", "Gallery", "Many samples at once", "diffviz.views.gallery.view:GalleryView"),
     Entry("edit", "Edit", "Steering a trained model", "diffviz.views.edit.view:EditView"),
     Entry(

@@ -178,7 +178,7 @@ class SamplersView(ComparingView):
         comparison.draws = [ask.drawing(column) for column in ask.columns] if run else []
         fine = ask.fine() if run else None
         names = settings_of(Solver)
-        comparison.reference = fine and {name: getattr(fine, name) for name in names}
+        comparison.reference = {n: getattr(fine, n) for n in names} if fine else None
         comparison.judged_count = ask.judged if self.model.digits else 0
 
     def show_results(self) -> None:

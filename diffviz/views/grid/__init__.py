@@ -1,0 +1,1 @@
+"""Any two settings against each other."""
