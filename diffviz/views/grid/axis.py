@@ -37,7 +37,7 @@ class Axis(QObject):
 
     def _show_beginning(self) -> None:
         """Let a list that somebody else set be seen from its first value on."""
-        if not self.values.hasFocus():
+        if not self.values.isModified():
             self.values.setCursorPosition(0)
 
     @property
