@@ -20,6 +20,7 @@ def prepare(folder: Path) -> None:
     from trainer.runs import Run
 
     pictures(folder / "pics", 60)
+    (folder / "exports").mkdir()
     train(folder, "whole")
     run = Run.open(folder / "whole")
     (run.folder / "measures.json").write_text(
@@ -61,7 +62,6 @@ def export(folder: Path) -> None:
 
     frames = [np.full((9, 28, 28), 20 * k, np.uint8) for k in range(8)]
     shown = Shown({"view": "gallery"}, frames=frames)
-    (folder / "exports").mkdir(exist_ok=True)
     for name in ("grid.png", "film.gif", "film.webp"):
         path = folder / "exports" / name
         one = format_of(path, name.partition(".")[0])
