@@ -268,6 +268,8 @@ MODERN = ExperimentConfig(
     batch_size=64,
     parts=2,
     ema=0.9995,
+    classes=10,
+    preview_images=20,
     epochs=10,
     evaluate_every=0.5,
     keep_every=1,
@@ -298,16 +300,19 @@ PRESETS: dict[str, ExperimentConfig] = {
     for config in (
         MODERN,
         MODERN_SDE,
-        MODERN.with_changes(preset="modern-conditional", classes=10, preview_images=20),
+        MODERN.with_changes(preset="modern-unconditional", classes=0, preview_images=16),
         MODERN_SDE.with_changes(preset="modern-sub-vp", process="sub-vp"),
         # sigma from 0.01 to 50 as Song et al. 2021 take it for small images (appendix C). Log-sigma
         # falls evenly in t, so the sampler's even steps in t suit it.
         MODERN_SDE.with_changes(
             preset="modern-ve", process="ve", preview_sampler="ddim", preview_steps=50
         ),
+        MODERN_SDE.with_changes(preset="modern-flow", process="flow", preview_sampler="heun"),
         MODERN_SDE.with_changes(
             preset="modern-likelihood",
             loss_weighting="likelihood",
+            classes=0,
+            preview_images=16,
             network="fine",
             epochs=60,
             evaluate_every=1.0,
@@ -336,11 +341,12 @@ PRESETS: dict[str, ExperimentConfig] = {
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "modern": "Lean U-Net, DDPM with cosine betas, v prediction: digits in minutes on a CPU.",
-    "modern-sde": "Lean U-Net, VP SDE, v prediction: digits in minutes, exact likelihood.",
-    "modern-conditional": "The modern DDPM told each image's class: ask it for digits by name.",
-    "modern-sub-vp": "The modern SDE with the sub-VP process, which likelihoods favour.",
-    "modern-ve": "The modern SDE with the variance exploding process.",
+    "modern": "Lean U-Net told each digit's class, DDPM with cosine betas: minutes on a CPU.",
+    "modern-sde": "The modern recipe on the VP SDE: deterministic and stochastic samplers.",
+    "modern-unconditional": "The modern DDPM without classes: an earlier checkpoint can guide it.",
+    "modern-sub-vp": "The modern recipe on the sub-VP process, which likelihoods favour.",
+    "modern-ve": "The modern recipe on the variance exploding process.",
+    "modern-flow": "The modern recipe on the straight line from data to noise (rectified flow).",
     "modern-likelihood": "The modern SDE trained for likelihood: fewer bits/dim, rougher digits.",
     "report-ddpm": "The report's DDPM: its U-Net, 300 linear betas 1e-4…0.02, eps prediction.",
     "report-ddpm-mended": "The report's DDPM with its schedule mended to end in pure noise.",

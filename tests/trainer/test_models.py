@@ -15,9 +15,9 @@ from trainer.runs.cards import card
 from trainer.runs.checkpoints import load_tensors
 
 
-def test_every_preset_ships_in_25_mb_together():
+def test_every_preset_ships_in_40_mb_together():
     assert {folder.name for folder in SHIPPED.iterdir()} == set(PRESETS)
-    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) <= 25e6
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) <= 40e6
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -31,7 +31,9 @@ def test_a_shipped_model_has_a_whole_card(name):
     assert {"samples", "likelihood"} == {measure["kind"] for measure in found["measures"]}
     for path in run.checkpoints():
         weights, _ = load_tensors(path)
-        assert {w.dtype for w in weights.values() if w.is_floating_point()} == {torch.float16}
+        for weight in weights.values():
+            if weight.is_floating_point():  # all that half precision can hold
+                assert (weight.dtype == torch.float16) == (float(weight.abs().max()) <= 65_504)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -48,6 +50,7 @@ def test_a_name_is_looked_up_in_the_places_in_their_order_before_it_is_a_path(tm
     mine = Run.create(tmp_path / "modern", PRESETS["modern"]).folder
     assert find("modern", (tmp_path, SHIPPED)) == mine
     assert find("modern", (tmp_path / "nowhere", SHIPPED)) == SHIPPED / "modern"
+    assert find("modern-conditional") == SHIPPED / "modern"  # its name before it was the first
     with pytest.raises(Problem, match=f"'nosuch'.*{tmp_path}"):
         find("nosuch", (tmp_path,))
 

@@ -43,7 +43,9 @@ def add(commands: Commands) -> None:
     )
     add_settings(command, OfModel, only=("model",), required=("model",))
     command.add_argument("--out", type=Path, required=True, help="the new folder to write")
-    command.add_argument("--keep", type=whole(), default=3, help="checkpoints, evenly spread (3)")
+    command.add_argument(
+        "--keep", type=whole(), default=3, help="checkpoints, most of them early (3)"
+    )
 
 
 def figures(arguments: argparse.Namespace) -> int:

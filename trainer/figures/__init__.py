@@ -30,8 +30,8 @@ from trainer.runs.measures import measure_likelihood, measure_samples, measures,
 __all__ = ["NUMBERS", "Finished", "Made", "Missing", "Working", "figures", "open_runs"]
 
 NUMBERS = tuple(str(k) for k in range(1, 12))
-FIRST_DDPM = ("report-ddpm", "report-ddpm-mended", "modern", "modern-conditional")
-FIRST_SDE = ("report-sde", "modern-sde", "modern-sub-vp", "modern-ve")
+FIRST_DDPM = ("report-ddpm", "report-ddpm-mended", "modern", "modern-unconditional")
+FIRST_SDE = ("report-sde", "modern-sde", "modern-sub-vp", "modern-ve", "modern-flow")
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,16 @@ def in_type(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
     return {n: w.to(dtype) if w.is_floating_point() else w for n, w in tensors.items()}
 
 
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in half precision, but for those whose values it cannot hold."""
+    most = torch.finfo(torch.float16).max
+    return {
+        name: value if value.is_floating_point() and value.abs().max() > most
+        else in_type({name: value}, torch.float16)[name]
+        for name, value in tensors.items()
+    }  # fmt: skip
+
+
 def load_weights(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     """Put `weights` into `module`; a Problem when names or shapes are another network's.
 

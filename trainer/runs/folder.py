@@ -34,6 +34,7 @@ from trainer.problems import Problem, as_json, file_problems, write_file
 from trainer.processes import Process, make_process
 from trainer.runs.checkpoints import (
     checkpoint_facts,
+    halved,
     in_type,
     load_tensors,
     load_weights,
@@ -47,6 +48,7 @@ __all__ = ["SHIPPED", "Run", "find", "training_images"]
 
 SHIPPED = ASSETS / "models"  # the models that come with DiffViz
 MOST_SIDE = 9_999  # of images in pixels
+RENAMED = {"modern-conditional": "modern"}  # shipped models that files of before name otherwise
 
 
 class Run:
@@ -210,30 +212,35 @@ class Run:
     def ship(self, folder: str | Path, keep: int = 3) -> "Run":
         """A copy of this run for others, in a new folder: what is needed to open it, no more.
 
-        Settings, metrics, and `keep` checkpoints evenly spread, the last among them, with their
-        weights in half precision. Without the training's state it cannot be resumed.
+        Settings, metrics, and `keep` checkpoints at growing distances, the last among them, with
+        their weights in half precision: early on most is learnt. It cannot be resumed.
         """
         self.newest()
         if keep < 1:
             raise Problem("A run ships with at least 1 checkpoint.")
         found = self.checkpoints()
-        keep = min(keep, len(found))
-        chosen = [found[round((k + 1) * len(found) / keep) - 1] for k in range(keep)]
+        first = 1.0 if keep > 1 else len(found)
+        places = {round(place) - 1 for place in np.geomspace(first, len(found), keep)}
+        chosen = [found[place] for place in sorted(places)]
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Problem(
                 f"{folder} already holds a run, or something else: name a new folder. Nothing is "
                 "overwritten."
             )
-        # The images stay here: their folder's whole path would be of no use, and tell of this home.
-        name = self.config.dataset.replace("\\", "/").rstrip("/").rpartition("/")[2]
-        config = self.config.with_changes(dataset=name or self.config.dataset)
+        # What they name stays here: a whole path would be of no use, and tell of this home.
+        named = {
+            name: path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+            for name in ("dataset", "initial")
+            for path in [getattr(self.config, name)]
+        }
+        config = self.config.with_changes(**named)
         made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             copy = Run.create(made, config)
             for path in chosen:
                 weights, facts = load_tensors(path)
-                copy.save_weights(int(path.stem), in_type(weights, torch.float16), facts)
+                copy.save_weights(int(path.stem), halved(weights), facts)
             copy.log(_thinned(self.metrics()))
             with file_problems("make the folder", folder):
                 if folder.exists():
@@ -281,6 +288,8 @@ def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:
     for folder in candidates:
         if (folder / "config.json").is_file():
             return folder
+    if model in RENAMED:
+        return find(RENAMED[model], places)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(candidates))
     raise Problem(
         f"There is no model '{model}': none of {looked} holds a config.json. "
