@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from diffviz.views.growing import grow
 from diffviz.views.samplers.work import Column, Samplers
 from trainer.drawing import drawn_images
-from trainer.requests import ANY, Drawing
+from trainer.requests import ANY, GUIDANCE, Drawing
 
 
 def press(qtbot, button):
@@ -46,7 +46,7 @@ def test_the_gallery_offers_classes_where_the_model_knows_them(qtbot, view_of):
     assert field.combo.count() == 12
     press(qtbot, view.sample_button)
     qtbot.waitUntil(lambda: not view.drawing.busy and view.known > 0, timeout=30_000)
-    assert (view.asked.classes, view.asked.guidance) == ("7", 2.0)
+    assert (view.asked.classes, view.asked.guidance) == ("7", GUIDANCE)
     right = int((view.labels == 7).sum())
     assert f"{right} of 16</b> are the class asked for" in view.side.summary.text()
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 
 from diffviz.controls.form import read_stored, stored
 from trainer.drawing import drawn_images
+from trainer.requests import GUIDANCE
 from trainer.runs import Run
 
 
@@ -44,7 +45,7 @@ def test_the_gallery_is_guided_by_an_earlier_checkpoint(qtbot, several, window, 
     qtbot.mouseClick(view.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not view.drawing.busy and view.known > 0, timeout=30_000)
     ask = view.ask()
-    assert (ask.guide, ask.guidance, ask.guidance_to) == ("00000001.safetensors", 2.0, 50.0)
+    assert (ask.guide, ask.guidance, ask.guidance_to) == ("00000001.safetensors", GUIDANCE, 50.0)
     assert view.spent.startswith("3 NFE")  # at t = 1 sigma / alpha is above 50
     alone = ask.with_changes(model=str(several), checkpoint="")
     assert np.array_equal(view.images, drawn_images(alone)[:, 0])

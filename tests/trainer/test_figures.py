@@ -289,11 +289,16 @@ def test_where_the_run_may_not_be_written_measures_go_to_the_cache(folder, tmp_p
     run = Run.open(folder / "modern")
     checkpoint, _ = checkpoint_facts(run.newest())
     (run.folder / "measures.json").mkdir()  # no file can be put there, whoever asks
-    made = measures.Measure("samples", checkpoint, {"count": 1}, {"fid": 1.0}, "a machine")
+    rest = {"floor": 1.0, "nfe": 1, "seconds": 1.0}
+    made = measures.Measure(
+        "samples", checkpoint, {"count": 1, "steps": 1}, {"fid": 1.0} | rest, "a machine"
+    )
     measures.keep(run, made)
     assert measures.measures(run) == [made]
     assert list((tmp_path / "cache" / "diffviz").iterdir())
-    newer = measures.Measure("samples", checkpoint, {"count": 1}, {"fid": 2.0}, "a machine")
+    newer = measures.Measure(
+        "samples", checkpoint, {"count": 1, "steps": 1}, {"fid": 2.0} | rest, "a machine"
+    )
     measures.keep(run, newer)
     assert measures.measures(run) == [newer]
 

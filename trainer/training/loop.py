@@ -334,10 +334,12 @@ def _lead(
             if keeping or time.perf_counter() - saved_at > SAVE_SECONDS:
                 yield from flush()
                 try:
+                    saved = []  # all of it, before whoever listens may end this
                     if not keeping or not run.state_path.exists():
-                        yield save_state()  # first of all: weights alone cannot go on
+                        saved.append(save_state())  # first: weights alone cannot go on
                     if keeping:
-                        yield save_weights(epoch + 1)
+                        saved.append(save_weights(epoch + 1))
+                    yield from saved
                 except Problem as problem:
                     saved_at = time.perf_counter()
                     yield Warned(f"{problem} Training goes on and will try again.")
