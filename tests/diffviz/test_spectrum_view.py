@@ -58,7 +58,7 @@ def test_the_slider_picks_what_a_script_finds(qtbot, panel, small_models):
         assert panel.timeline.caption.text() == f"t = {ground.times[index]:.3f}"
         guesses = pictures(torch.from_numpy(moment.guesses))
         assert np.array_equal(panel.guesses.images, guesses)
-    assert f"α = {ground.alpha[4]:.3f}" in panel.facts.text()
+    assert f"α = {ground.alpha[4]:.3f}" in panel.facts.toolTip()
 
 
 def test_the_maps_hold_every_t(qtbot, panel, small_models):
@@ -120,7 +120,7 @@ def test_an_exported_view_comes_back(qtbot, window, panel, tmp_path):
     for name in ("view.png", "view.svg"):
         panel.prepare(Spectra(model="modern", count=9))
         window.files.open(tmp_path / name)
-        qtbot.waitUntil(lambda kept=kept: panel.ask() == kept, timeout=20_000)
+        qtbot.waitUntil(lambda: panel.ask() == kept, timeout=20_000)
         done(qtbot, panel)
         assert panel.ask() == kept
         assert all(np.array_equal(y, before[n]) for n, y in lines(panel.powers).items())
@@ -134,4 +134,5 @@ def test_it_says_what_to_do_and_follows_the_theme(qtbot, window, small_app):
         assert "press Measure" in plot._empty.text()
         assert plot.accessibleName()
     panel.setPalette(style.palette(dark=True))
+    panel.above.show_values(np.zeros((2, 3)), (-1.0, 1.0), "Parting", parting=True)
     assert panel.above.plot.backgroundBrush().color() == style.palette(True).base().color()

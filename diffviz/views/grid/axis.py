@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton
 
 from diffviz.controls.fields import camel, narrow
 from diffviz.controls.form import Form
 from trainer.grid import Grid, axis_setting, first_values, parts, values_of
 from trainer.problems import Problem
 
+WIDTH = 150  # of the list of settings, whose names may be long; the values get the rest
 EVERY = 12  # so many checkpoints are offered at most
 
 
@@ -20,7 +21,8 @@ class Axis(QObject):
         super().__init__(form)
         self.form, self.setting, self.values = form, form[name], form[values]
         narrow(self.setting, 8)
-        self.setting.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setting.setMaximumWidth(WIDTH)
+        self.values.setMinimumWidth(WIDTH)
         self.values.textChanged.connect(self._show_beginning)
         self.pick = QToolButton(objectName=camel("grid", name, "Button"), text="▾")
         self.pick.setAccessibleName(f"{form.settings[name].title}: pick values")

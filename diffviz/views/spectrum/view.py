@@ -255,16 +255,15 @@ class SpectrumView(View):
         index = seen.moment.index
         front, counts = int(ground.front()[index]), ground.rings.counts
         above = (
-            "no frequency stands above the noise" if front < 0
-            else f"up to {front} cycles an image stand above the noise"
+            "No frequency stands above the noise" if front < 0
+            else f"{front} cycles an image and less stand above the noise"
         )  # fmt: skip
         whole = float(counts @ ground.data)
         shares = [float(counts @ part) / whole if whole > 0 else 0.0
                   for part in (seen.moment.guess, seen.moment.wiener)]  # fmt: skip
-        self.facts.setText(
-            f"α = {ground.alpha[index]:.3f}, σ = {ground.sigma[index]:.3f}: {above}. The guess has "
-            f"{shares[0]:.0%} of the data's power, Wiener's {shares[1]:.0%}."
-        )
+        self.facts.setText(f"{above}; the guess has {shares[0]:.0%} of the power, "
+                           f"Wiener's {shares[1]:.0%}.")  # fmt: skip
+        self.facts.setToolTip(f"α = {ground.alpha[index]:.3f}, σ = {ground.sigma[index]:.3f}")
 
     def _show_maps(self) -> None:
         if self.ground is None:
