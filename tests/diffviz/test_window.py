@@ -96,7 +96,7 @@ def test_further_settings_go_into_the_settings(qtbot, window):
     assert panel.config() == before.with_changes(**changed)
     assert "3 changed" in panel.column.more_button.text()
     panel.preset.setCurrentIndex(1)
-    assert panel.config().classes == 0
+    assert panel.config().classes == PRESETS["modern-sde"].classes
 
 
 def test_every_preset_is_what_the_form_asks_for(window):

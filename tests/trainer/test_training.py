@@ -96,7 +96,9 @@ def test_previews_by_the_clock_change_nothing_of_what_is_learnt(tmp_path, small)
     one, other = weights(plain), weights(watched)
     assert all(torch.equal(one[name], other[name]) for name in one)
     ask = Drawing(model=str(watched.folder), sampler="ddim", steps=20, precision=small.precision)
-    assert np.array_equal(seen[-1].samples, drawn_images(ask.with_changes(count=16)))
+    assert np.array_equal(
+        seen[-1].samples, drawn_images(ask.with_changes(count=small.preview_images))
+    )
 
 
 def test_speed_is_measured_and_leaves_nothing(small):
