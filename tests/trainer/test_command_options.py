@@ -22,7 +22,7 @@ from trainer.runs import Run
 from trainer.runs.cards import options
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = str(ASSETS / "models" / "modern-sde")
+SHIPPED = str(ASSETS / "models" / "modern-unconditional")  # which knows no classes
 COMMANDS = [
     "train", "sample", "grid", "spectrum", "evaluate", "likelihood", "measure", "encode",
     "inpaint", "interpolate", "restore", "features", "figures", "ship",
