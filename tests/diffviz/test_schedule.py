@@ -54,12 +54,16 @@ def test_ticked_schedules_are_drawn(panel):
     assert "flow" not in panel.ticked()
     panel.table.item(row, 0).setCheckState(Qt.CheckState.Checked)
     drawn = {line.name: line for line in panel.levels.lines}
-    assert drawn["α rectified flow"].y == pytest.approx(1 - drawn["α rectified flow"].x)
-    assert drawn["σ rectified flow"].y == pytest.approx(drawn["σ rectified flow"].x)
-    assert "rectified flow" in [line.name for line in panel.ratio.lines]
+    assert drawn["α rectified flow (modern-flow)"].y == pytest.approx(
+        1 - drawn["α rectified flow (modern-flow)"].x
+    )
+    assert drawn["σ rectified flow (modern-flow)"].y == pytest.approx(
+        drawn["σ rectified flow (modern-flow)"].x
+    )
+    assert "rectified flow (modern-flow)" in [line.name for line in panel.ratio.lines]
     assert len(panel.levels.lines) == 2 * len(panel.ticked())
     panel.table.item(row, 0).setCheckState(Qt.CheckState.Unchecked)
-    assert "rectified flow" not in [line.name for line in panel.ratio.lines]
+    assert "rectified flow (modern-flow)" not in [line.name for line in panel.ratio.lines]
 
 
 def test_log_snr_is_drawn_where_it_is_finite(panel):

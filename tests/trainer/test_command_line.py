@@ -30,7 +30,7 @@ from trainer.restore import posterior
 from trainer.runs import Run
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = str(ASSETS / "models" / "modern-sde")
+SHIPPED = str(ASSETS / "models" / "modern-unconditional")  # which knows no classes
 
 
 def spoken(capsys):
