@@ -170,7 +170,7 @@ def kinds(folder: Path) -> Iterator[tuple[str, Kind]]:
         yield f"samples {path.suffix}", Kind(path, damaged, read)
     run = folder / "runs" / "run"
     look = lambda: _look_at_run(run)  # noqa: E731
-    yield "weights", Kind(run / "checkpoints" / "00000005.safetensors", damaged, look)
+    yield "weights", Kind(max((run / "checkpoints").iterdir()), damaged, look)
     yield "state", Kind(run / "state.safetensors", damaged, look)
     yield "config", Kind(run / "config.json", damaged_json, look)
     yield "metrics", Kind(run / "metrics.jsonl", damaged_lines, look)

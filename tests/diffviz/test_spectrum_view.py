@@ -136,3 +136,7 @@ def test_it_says_what_to_do_and_follows_the_theme(qtbot, window, small_app):
     panel.setPalette(style.palette(dark=True))
     panel.above.show_values(np.zeros((2, 3)), (-1.0, 1.0), "Parting", parting=True)
     assert panel.above.plot.backgroundBrush().color() == style.palette(True).base().color()
+    table = panel.above.bar.colorMap().getLookupTable(nPts=256)
+    assert table[128][:3].tolist() == pytest.approx(
+        style.palette(True).base().color().getRgb()[:3], abs=3
+    )
