@@ -182,6 +182,8 @@ def test_a_signal_in_the_midst_of_a_step_changes_no_bit(tmp_path, monkeypatch, n
         return loss
 
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    # As in a terminal: where the tests run in the background, Ctrl-C is ignored from the start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stop_as_ctrl_c_does()
     try:
         monkeypatch.setattr(Learner, "step", interrupted)
