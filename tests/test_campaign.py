@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("part", "most"), [("kill", 6), ("files", 1), ("disk", 2), ("signals", 2), ("soak", 1)]
 )
-def test_a_part_of_the_campaign_finds_nothing(part, most, tmp_path):
+def test_a_part_of_the_campaign_finds_nothing(part, most, tmp_path, as_in_a_terminal):
     words = [sys.executable, "-m", "tests.campaign", part, "--most", str(most), "--seconds", "3600"]
     done = subprocess.run(
         [*words, "--json", str(tmp_path / "found.json")],
