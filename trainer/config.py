@@ -144,8 +144,11 @@ class ExperimentConfig(Ask):
         "with; its network must be the same", more=True,
     )
     limit_images: int | None = setting(
-        None, "Images at most", "Train on only the first so many images", least=1, most=10**9,
-        more=True,
+        None, "Images at most", "Train on only so many images", least=1, most=10**9, more=True,
+    )
+    first_image: int = setting(
+        0, "First image", "Train on the images from this one on: two trainings that share none "
+        "show what the data decide", least=0, most=10**9, more=True,
     )
     evaluate_every: float = setting(
         1.0, "Evaluate every", "Epochs between two evaluations", above=0, most=MOST,
@@ -176,6 +179,11 @@ class ExperimentConfig(Ask):
         if not self.dataset.strip():
             raise Problem("Dataset (dataset) must be mnist, or a folder: it is empty.")
 
+    def chosen(self, images: int) -> slice:
+        """Which of so many training images are trained on."""
+        end = images if self.limit_images is None else self.first_image + self.limit_images
+        return slice(min(self.first_image, images), min(end, images))
+
 
 @dataclass(frozen=True)
 class ExactConfig(Ask):
@@ -204,12 +212,15 @@ class ExactConfig(Ask):
         0, "Classes", "It can be asked for one of so many classes, and then is of the images of "
         "that class; 0: it cannot", least=0, most=100_000,
     )
+    first: int = setting(0, "First image", "Of the training images from this one on", least=0)
     # fmt: on
 
     @property
     def id(self) -> str:
         """What names it: "kind:dataset", then what is not as usual as NAME=VALUE."""
-        values = {name: getattr(self, name) for name in ("process", "images", "only", "classes")}
+        values = {
+            name: getattr(self, name) for name in ("process", "images", "only", "classes", "first")
+        }
         known = settings_of(type(self))
         told = {name: value for name, value in values.items() if value != known[name].default}
         words = [f"{name}={value}" for name, value in (told | self.process_parameters).items()]
@@ -239,7 +250,7 @@ class ExactConfig(Ask):
         if wrong := [name for name in values if name not in {*named, *options}]:
             raise Problem(
                 f"An exact model has no setting '{wrong[0]}'; {first} takes process, images, only, "
-                f"classes and {process}'s {', '.join(options) or 'none'}, as NAME=VALUE."
+                f"classes, first and {process}'s {', '.join(options) or 'none'}, as NAME=VALUE."
             )
         given = {n: known[n].parse(text) for n, text in values.items() if n in named}
         parameters = {n: options[n].parse(text) for n, text in values.items() if n in options}
@@ -250,7 +261,7 @@ class ExactConfig(Ask):
         return ExperimentConfig(
             preset=self.kind, dataset=self.dataset, process=self.process,
             process_parameters=self.process_parameters, classes=self.classes, prediction="x0",
-            limit_images=self.images,
+            limit_images=self.images, first_image=self.first,
         )  # fmt: skip
 
 

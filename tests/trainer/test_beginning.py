@@ -24,6 +24,7 @@ from trainer.runs import Run
 from trainer.training import Step, refuse, train
 from trainer.training.distributed import joined
 from trainer.training.learner import Learner
+from trainer.training.loop import Lessons
 
 SMALL = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1}, limit_images=64, batch_size=16, epochs=3,
@@ -36,6 +37,8 @@ SMALL = PRESETS["modern"].with_changes(
     [
         ({"classes": 5}, "set classes to 10"),
         ({"limit_images": 1}, "at least 2 images"),
+        ({"first_image": 59_999}, "at least 2 images"),
+        ({"first_image": 70_000, "classes": 10}, "at least 2 images"),
         ({"accumulation": 40, "batch_size": 8}, "cannot be split into 80"),
         ({"preview_sampler": "ddpm", "preview_steps": 2000}, "there are 1000, not 2000"),
         ({"preview_sampler": "euler-maruyama"}, "blows up"),
@@ -50,6 +53,17 @@ def test_what_could_never_train_is_told_before_its_folder_is_made(tmp_path, chan
     run = tmp_path / "run"
     assert main(["train", "--run", str(run), *sets, "--device", "cpu"]) == 2
     assert not run.exists()
+
+
+def test_a_training_takes_the_images_from_its_first_on():
+    data = load_mnist()
+    config = SMALL.with_changes(first_image=100, classes=10)
+    lessons = Lessons(config, data, "cpu")
+    assert torch.equal(lessons.images, torch.from_numpy(data.train[100:164].copy()))
+    assert torch.equal(lessons.labels, torch.from_numpy(data.train_labels[100:164].copy()))
+    assert lessons.steps == 3 * 4
+    end = config.with_changes(first_image=59_990)
+    assert len(Lessons(end.with_changes(batch_size=5), data, "cpu").images) == 10
 
 
 def steps_of(run):

@@ -209,8 +209,11 @@ def test_an_exact_model_is_asked_by_its_id_wherever_a_run_is(tmp_path, precision
 
 def test_the_gaussian_of_one_class_is_of_its_images_alone():
     run = run_named("gaussian:mnist images=500 only=7")
+    beyond = run_named("gaussian:mnist first=200 images=300 only=7")
     mean, _, values = run.model().network.images.moments(-1)
     data = open_model(Drawing(model="gaussian:mnist"), device="cpu").data
+    later = data.train[200:500][data.train_labels[200:500] == 7]
+    assert torch.equal(beyond.model().network.images.bytes.cpu(), torch.tensor(later).flatten(1))
     sevens = data.train[:500][data.train_labels[:500] == 7]
     assert torch.allclose(mean, to_signed(torch.tensor(sevens)).double().mean(0).flatten())
     assert float(values.sum()) == pytest.approx(

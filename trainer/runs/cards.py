@@ -14,7 +14,8 @@ from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
 from trainer.runs.measures import Measure, measures
 
-OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images")
+OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images",
+           "first_image")  # fmt: skip
 
 
 def options(run: Run) -> list[str]:

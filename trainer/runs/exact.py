@@ -18,10 +18,11 @@ __all__ = ["ExactRun", "run_named"]
 
 
 @lru_cache(maxsize=2)
-def _images(dataset: str, count: int | None, only: int | None, device: str) -> Images:
+def _images(dataset: str, first: int, count: int | None, only: int | None, device: str) -> Images:
     """The training images asked for; kept, for the next ask is likely of the same."""
     data = load(dataset)
-    images, labels = data.train[:count], data.train_labels[:count]
+    chosen = slice(first, None if count is None else first + count)
+    images, labels = data.train[chosen], data.train_labels[chosen]
     if only is not None:
         images, labels = images[labels == only], labels[labels == only]
     return Images(
@@ -49,7 +50,7 @@ class ExactRun(Run):
     ) -> Denoiser:
         """The exact model(x, t) -> eps; in float32 whatever the precision."""
         one = self.exact
-        images = _images(one.dataset, one.images, one.only, device)
+        images = _images(one.dataset, one.first, one.images, one.only, device)
         network = EXACT.named(one.kind).find()(images, self.process, one.classes)
         return Denoiser(network, self.process, "x0").eval()
 

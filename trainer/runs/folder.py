@@ -299,5 +299,4 @@ def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:
 
 def training_images(images: "ImageSet", config: ExperimentConfig) -> Tensor:
     """The training images that `config` uses, uint8 (N, C, H, W)."""
-    chosen = torch.from_numpy(images.train.copy())
-    return chosen if config.limit_images is None else chosen[: config.limit_images]
+    return torch.from_numpy(images.train[config.chosen(len(images.train))].copy())

@@ -120,8 +120,8 @@ def train(
 
 def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> None:
     """Raise a Problem where this training could never begin: before its folder is made."""
-    count, least = len(data.train), pieces(config, device)
-    count = count if config.limit_images is None else min(count, config.limit_images)
+    labels, least = data.train_labels[config.chosen(len(data.train))], pieces(config, device)
+    count = len(labels)
     if count < 2:
         raise Problem("Training needs at least 2 images.")
     if min(count, config.batch_size) < least:
@@ -130,7 +130,7 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
             "parts: take a larger batch, fewer parts, less accumulation or fewer processes."
         )
     if config.classes:
-        refuse_labels(config.classes, int(data.train_labels[:count].max()))
+        refuse_labels(config.classes, int(labels.max()))
     process = make_process(config.process, config.process_parameters)
     make_network(config, data.shape[0])
     # What samples while training, as it will be called: a chain may be shorter than it asks.
@@ -140,7 +140,7 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
 
 def steps_per_epoch(config: ExperimentConfig, images: int, device: str = "cpu") -> int:
     """Steps of one pass over so many training images."""
-    count = images if config.limit_images is None else min(images, config.limit_images)
+    count = len(range(images)[config.chosen(images)])
     # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
     short = 0 < count % config.batch_size < max(2, pieces(config, device))
     return math.ceil(count / config.batch_size) - short
@@ -166,12 +166,13 @@ class Lessons:
     def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
         refuse(config, data, device)
         self.images = training_images(data, config).to(device)
-        count = len(self.images)
         self.labels: Tensor | None = None
         if config.classes:
-            self.labels = torch.from_numpy(data.train_labels[:count].copy()).to(device)
+            self.labels = torch.from_numpy(
+                data.train_labels[config.chosen(len(data.train))].copy()
+            ).to(device)
         self.seed, self.batch_size = config.seed, config.batch_size
-        self.per_epoch = steps_per_epoch(config, count, device)
+        self.per_epoch = steps_per_epoch(config, len(data.train), device)
         self.steps = self.per_epoch * config.epochs
         self._epoch, self._order = -1, torch.empty(0)
 

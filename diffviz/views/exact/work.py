@@ -70,7 +70,14 @@ def compare(ask: Exact, places: tuple[Path, ...]) -> Iterator[Level]:
     noise = Noise(seeds(ask.seed, range(len(images))), opened.shape, process, opened.device).start()
     known = ask.known or config.limit_images
     exact = {
-        kind: ExactConfig(kind, config.dataset, config.process, config.process_parameters, known).id
+        kind: ExactConfig(
+            kind,
+            config.dataset,
+            config.process,
+            config.process_parameters,
+            known,
+            first=config.first_image,
+        ).id
         for kind in EXACT
     }
     models: dict[str, Denoiser] = {}

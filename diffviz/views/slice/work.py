@@ -102,7 +102,7 @@ def slices(ask: Slice, places: tuple[Path, ...]) -> Iterator[Level]:
     plane, n = Plane.through(images), ask.points
     beside = ExactConfig(
         ask.beside, config.dataset, config.process, config.process_parameters,
-        ask.known or config.limit_images,
+        ask.known or config.limit_images, first=config.first_image,
     )  # fmt: skip
     exact = run_named(beside.id).model(device=opened.device)
     density: Any = exact.network.log_density

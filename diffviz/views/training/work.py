@@ -55,7 +55,7 @@ def outlook(config: ExperimentConfig) -> Iterator[Outlook | None]:
     from trainer.training.speed import FIRST_DIGITS, speed
 
     data = load(config.dataset)
-    count, rate = min(len(data.train), config.limit_images or len(data.train)), 0.0
+    count, rate = len(data.train[config.chosen(len(data.train))]), 0.0
     for found in speed(config, data):
         rate = found
         yield None
