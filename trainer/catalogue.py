@@ -16,12 +16,13 @@ from trainer.problems import Problem
 class Entry(Choice):
     """A choice that an object stands behind: `place` is "module:object", `options` what it takes.
 
-    `chain`: of a process, that it is a discrete chain.
+    `chain`: of a process, that it is a discrete chain. `group`: the heading that it stands under.
     """
 
     place: str = ""
     options: tuple[Setting, ...] = ()
     chain: bool = False
+    group: str = ""
 
     def find(self) -> Any:
         """The object itself."""

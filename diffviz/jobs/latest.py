@@ -28,6 +28,7 @@ class Latest(QObject):
         self._job: Job | None = None  # the newest, if it has begun
         self._waiting: Make | None = None
         self._leaving: list[Job] = []  # stopped, but not done yet
+        self._closed = False
 
     @property
     def busy(self) -> bool:
@@ -40,6 +41,8 @@ class Latest(QObject):
 
     def ask(self, make: Make) -> None:
         """Run this generator on a worker instead of whatever was asked for before."""
+        if self._closed:
+            return
         self._waiting = make
         self._leave()
         self._go_on()
@@ -66,8 +69,12 @@ class Latest(QObject):
             self._job.resume()
 
     def shutdown(self) -> None:
-        """Stop everything and wait for it; what the newest still gives is heard."""
-        self._waiting = None
+        """Stop everything and wait for it; what the newest still gives is heard.
+
+        What is asked for from then on, as by a listener that goes on with its next piece, never
+        begins: nobody would wait for its thread.
+        """
+        self._waiting, self._closed = None, True
         for job in (self._job, *self._leaving):
             if job is not None:
                 job.shutdown()

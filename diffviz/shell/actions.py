@@ -9,20 +9,24 @@ from PySide6.QtWidgets import QMainWindow, QMenu
 
 @dataclass(frozen=True)
 class Action:
-    """An entry of a menu: its object's name, its text, its keys, what it does."""
+    """An entry of a menu: its object's name, its text, its keys, what it does, more about it."""
 
     name: str
     text: str
     keys: str
     run: Callable[[], object]
+    tip: str = ""
 
 
-def add_action(window: QMainWindow, menu: QMenu, action: Action) -> QAction:
-    """Put an action into a menu of the window."""
+def add_action(
+    window: QMainWindow, menu: QMenu, action: Action, before: QAction | None = None
+) -> QAction:
+    """Put an action into a menu of the window, at its end unless `before` is given."""
     made: QAction = QAction(action.text, window, objectName=action.name)
     made.setShortcut(QKeySequence(action.keys))
     made.triggered.connect(lambda: action.run())
-    menu.addAction(made)
+    made.setStatusTip(action.tip)
+    menu.insertAction(before, made)  # type: ignore[arg-type]  # None: at the end
     return made
 
 

@@ -46,6 +46,20 @@ QTabBar::tab {{ padding: 6px 14px; border: 0; border-bottom: 3px solid transpare
     color: {muted}; background: transparent; }}
 QTabBar::tab:hover {{ color: {text}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; font-weight: 600; }}
+QMenuBar::item {{ padding: 6px 10px; background: transparent; }}
+QMenuBar::item:selected {{ background: {alternate}; }}
+QTreeWidget#paletteList {{ border: 0; background: transparent; }}
+QTreeWidget#paletteList::item {{ padding: 3px 6px; }}
+QLineEdit#paletteLine {{ padding: 5px; }}
+QTabBar#groupTabs::tab {{ padding: 3px 14px; margin: 3px 2px; border: 1px solid transparent;
+    border-radius: 5px; }}
+QTabBar#groupTabs::tab:selected {{ background: {base}; border-color: {edge}; }}
+QTabBar#groupTabs::tab:disabled {{ color: {faded}; }}
+QTabBar#groupTabs::tab:focus {{ border: 1px solid {accent}; }}
+QLabel#questionLabel {{ color: {muted}; }}
+QToolButton#findButton {{ border: 1px solid {edge}; border-radius: 5px; background: {base};
+    color: {muted}; padding: 2px 10px; }}
+QToolButton#findButton:hover {{ border-color: {accent}; color: {text}; }}
 QCheckBox::indicator, QTableView::indicator {{ width: 13px; height: 13px; border-radius: 3px;
     border: 1px solid {muted}; background: {base}; }}
 QCheckBox::indicator:checked, QTableView::indicator:checked {{ background: {accent};

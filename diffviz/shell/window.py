@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QSettings, Qt, QTimer, QUrl
+from PySide6.QtCore import QSettings, Qt, QTimer, QUrl
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -20,12 +20,10 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QApplication,
-    QLabel,
     QMainWindow,
     QMenu,
     QMessageBox,
     QSplitter,
-    QTabWidget,
 )
 
 from diffviz.controls.form import read_stored, stored
@@ -33,8 +31,10 @@ from diffviz.jobs import Job
 from diffviz.shell import faults, loading
 from diffviz.shell.actions import Action, add_action, make_menus
 from diffviz.shell.files import Files
+from diffviz.shell.navigation import Stage
+from diffviz.shell.palette import Palette
 from diffviz.shell.session import Session
-from diffviz.views import FIRST, SIDE, VIEWS
+from diffviz.views import FIRST, GROUPS, SIDE, VIEWS
 from diffviz.views.view import View
 from diffviz.widgets.plot import Plot
 from trainer.problems import Problem
@@ -69,25 +69,17 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("DiffViz")
         self.setAcceptDrops(True)
         self.resize(1280, 800)
-        self.stage = QTabWidget(objectName="stageTabs", documentMode=True)
-        self.stage.tabBar().setDrawBase(False)
-        self.explanation = QLabel(self.stage, objectName="explanationLabel", visible=False)
-        self.explanation.setWordWrap(True)
-        self.explanation.setTextFormat(Qt.TextFormat.RichText)
-        self.explanation.setAutoFillBackground(True)
-        self.explanation.setMargin(16)
+        self.stage = Stage()
         self.explain = QAction("&What am I seeing?", self, objectName="explainAction")
         self.explain.setShortcut("F1")
         self.explain.setCheckable(True)
-        self.explain.toggled.connect(self._explain)
-        self.stage.currentChanged.connect(self._explain)
+        self.explain.toggled.connect(self.stage.explain)
         self.session.problem.connect(self.show_problem)
         self.session.message.connect(self.statusBar().showMessage)
         self.files = Files(self)
         menus = make_menus(self, self._actions())
-        self.view_menu = menus["&View"]
-        self._make_themes(self.view_menu.addMenu("&Theme"))
-        self.view_menu.addSeparator()
+        self._make_themes(menus["&View"].addMenu("&Theme"))
+        self._make_navigation(menus["&View"])
         menus["&Help"].insertAction(menus["&Help"].actions()[0], self.explain)
         for name in (FIRST, SIDE):
             self._make(name)
@@ -100,6 +92,7 @@ class MainWindow(QMainWindow):
         self.split.setSizes([380, 900])
         self.split.setChildrenCollapsible(False)
         self.setCentralWidget(self.split)
+        self.trajectories.setFocus()  # which leaves Space to its timeline
         if self.kept.contains("geometry"):
             self.restoreGeometry(self.kept.value("geometry"))
             self.split.restoreState(self.kept.value("split"))
@@ -142,6 +135,7 @@ class MainWindow(QMainWindow):
         chosen = str(self.kept.value("theme", "System"))
         for name, scheme in THEMES.items():
             action = QAction(name, menu, objectName=f"theme{name}Action", checkable=True)
+            action.setStatusTip("Theme")
             group.addAction(action)
             menu.addAction(action)
             action.triggered.connect(partial(self._set_theme, name, scheme))
@@ -149,6 +143,29 @@ class MainWindow(QMainWindow):
                 action.setChecked(True)
                 if name != "System":
                     action.trigger()
+
+    def _make_navigation(self, menu: QMenu) -> None:
+        """The views' groups beside the menus, a menu for each, and the keys that go through all."""
+        bar, stage = self.menuBar(), self.stage
+        bar.setNativeMenuBar(False)  # which could have nothing beside it
+        stage.top.setParent(bar)
+        bar.setMinimumHeight(stage.top.sizeHint().height())
+        find = Action(
+            "findAction", "&Find a view or command", "Ctrl+K", lambda: Palette(self).show()
+        )
+        stage.offer(add_action(self, menu, find))
+        for text, keys, by in (("Next", "Ctrl+PgDown", 1), ("Previous", "Ctrl+PgUp", -1)):
+            turn = Action(
+                f"{text.lower()}ViewAction", f"{text} view", keys, partial(stage.turn, by)
+            )
+            add_action(self, menu, turn)
+        menu.addSeparator()
+        self.group_menus = [menu.addMenu(name) for name in GROUPS]
+        for k, (name, tip) in enumerate(GROUPS.items()):
+            show = Action(f"group{k + 1}Action", f"Open {name}", f"Ctrl+{k + 1}",
+                          partial(stage.open_group, k), tip)  # fmt: skip
+            add_action(self, self.group_menus[k], show)
+            self.group_menus[k].addSeparator()
 
     def _set_theme(self, name: str, scheme: Qt.ColorScheme) -> None:
         self.kept.setValue("theme", name)
@@ -239,11 +256,10 @@ class MainWindow(QMainWindow):
     def _add(self, name: str) -> None:
         """Make the view a tab with a menu entry."""
         view, entry = self.views[name], VIEWS[name]
-        number = self.stage.addTab(view, entry.title) + 1
-        self.stage.setTabToolTip(number - 1, entry.tip)
-        keys = f"Ctrl+{number}" if number < 10 else ""
+        self.stage.add(view, entry)
         show = partial(self.stage.setCurrentWidget, view)
-        add_action(self, self.view_menu, Action(f"show{number}Action", entry.title, keys, show))
+        action = Action(f"show{self.stage.count()}Action", entry.title, "", show, entry.tip)
+        add_action(self, self.group_menus[self.stage.group_of(entry)], action)
         if name == self._kept_view():
             self.stage.setCurrentWidget(view)
 
@@ -258,18 +274,6 @@ class MainWindow(QMainWindow):
         """Press the play, back or forward button of the view on the stage, if it has a timeline."""
         if self.view.timeline is not None:
             getattr(self.view.timeline, f"{what}_button").click()
-
-    def _explain(self) -> None:
-        """Lay the explanation of the view on the stage over it, or take it away."""
-        if self.stage.currentWidget() is None:
-            return
-        self.explanation.setVisible(self.explain.isChecked())
-        self.explanation.setText(self.view.explanation)
-        width = min(560, self.stage.width() - 40)
-        height = self.explanation.heightForWidth(width)
-        top = self.stage.tabBar().height() + 12
-        self.explanation.setGeometry(self.stage.width() - width - 20, top, width, height)
-        self.explanation.raise_()
 
     def start(
         self, make: Callable[[], Iterator[Any]], take: Callable[[list[Any]], None] | None = None
@@ -347,10 +351,6 @@ class MainWindow(QMainWindow):
             view.restore(read_stored(view.kind, settings))
         except Problem as problem:
             self.show_problem(str(problem))
-
-    def resizeEvent(self, event: QEvent) -> None:
-        super().resizeEvent(event)  # type: ignore[arg-type]
-        self._explain()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.training.training:

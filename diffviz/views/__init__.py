@@ -1,44 +1,77 @@
-"""The views, listed once: window, menus, stored settings and the tour read this."""
+"""The views, listed once: window, menus, stored settings and the tour read this.
+
+A view's tip is the question that it answers, and how.
+"""
 
 from trainer.catalogue import Catalogue, Entry
 
+# The headings that views stand under, in order, and what is asked there.
+GROUPS = {
+    "Draw": "What does a model draw, and what steers it?",
+    "Train": "How does a model learn, and which learnt best?",
+    "Understand": "What does a model know?",
+    "Teach": "How does the method work?",
+}
 VIEWS = Catalogue(
     "view",
     Entry(
-        "trajectories", "Trajectories", "Noising beside denoising, through time",
-        "diffviz.views.trajectories.view:TrajectoriesView",
-    ),
-    Entry("training", "Training", "A model as it learns, live",
-          "diffviz.views.training.view:TrainingView"),
-    Entry(
-        "samplers", "Samplers", "Samplers side by side on the same noise",
-        "diffviz.views.samplers.view:SamplersView",
-    ),
-    Entry("grid", "Grid", "Any two settings against each other",
-          "diffviz.views.grid.view:GridView"),
-    Entry("gallery", "Gallery", "Many samples at once", "diffviz.views.gallery.view:GalleryView"),
-    Entry("edit", "Edit", "Steering a trained model", "diffviz.views.edit.view:EditView"),
-    Entry(
-        "learning", "Learning", "How it got there: every checkpoint on the same noise",
-        "diffviz.views.learning.view:LearningView",
-    ),
-    Entry("exact", "Exact", "Copy, Gaussian, or its own: the learnt denoiser beside the exact ones",
-          "diffviz.views.exact.view:ExactView"),
-    Entry("slice", "Slice", "The score field of images, in the plane through three of them",
-          "diffviz.views.slice.view:SliceView"),
-    Entry("runs", "Runs", "Trainings side by side", "diffviz.views.runs.view:RunsView"),
-    Entry(
-        "overview", "Overview 1-D", "The whole method in one dimension",
-        "diffviz.views.overview.view:OverviewView",
-    ),
-    Entry("plane", "Plane 2-D", "The same in the plane", "diffviz.views.plane.view:PlaneView"),
-    Entry(
-        "schedule", "Schedules", "Schedules side by side",
-        "diffviz.views.schedule.view:ScheduleView",
+        "trajectories", "Trajectories",
+        "How does noise become a digit? Noising beside denoising, through time",
+        "diffviz.views.trajectories.view:TrajectoriesView", group="Draw",
     ),
     Entry(
-        "spectrum", "Spectrum", "Why coarse to fine: power by frequency and t",
-        "diffviz.views.spectrum.view:SpectrumView",
+        "training", "Training", "What does it learn? A model as it learns, live",
+        "diffviz.views.training.view:TrainingView", group="Train",
+    ),
+    Entry(
+        "samplers", "Samplers", "Which sampler draws best? Side by side on the same noise",
+        "diffviz.views.samplers.view:SamplersView", group="Draw",
+    ),
+    Entry(
+        "grid", "Grid", "What does each setting do? Any two against each other",
+        "diffviz.views.grid.view:GridView", group="Draw",
+    ),
+    Entry(
+        "gallery", "Gallery", "How good are they all? Many samples at once",
+        "diffviz.views.gallery.view:GalleryView", group="Draw",
+    ),
+    Entry(
+        "edit", "Edit", "Can a model be steered? Completing, changing and mixing images",
+        "diffviz.views.edit.view:EditView", group="Draw",
+    ),
+    Entry(
+        "learning", "Learning", "How did it get there? Every checkpoint on the same noise",
+        "diffviz.views.learning.view:LearningView", group="Train",
+    ),
+    Entry(
+        "exact", "Exact",
+        "Copy, Gaussian, or its own? The learnt denoiser beside the exact ones",
+        "diffviz.views.exact.view:ExactView", group="Understand",
+    ),
+    Entry(
+        "slice", "Slice",
+        "What does the score look like for images? In the plane through three of them",
+        "diffviz.views.slice.view:SliceView", group="Understand",
+    ),
+    Entry(
+        "runs", "Runs", "Which training was better? Runs side by side",
+        "diffviz.views.runs.view:RunsView", group="Train",
+    ),
+    Entry(
+        "overview", "Overview 1-D", "How does it work? The whole method in one dimension",
+        "diffviz.views.overview.view:OverviewView", group="Teach",
+    ),
+    Entry(
+        "plane", "Plane 2-D", "And with two numbers? The same for points of the plane",
+        "diffviz.views.plane.view:PlaneView", group="Teach",
+    ),
+    Entry(
+        "schedule", "Schedules", "How fast shall noise come? Schedules side by side",
+        "diffviz.views.schedule.view:ScheduleView", group="Teach",
+    ),
+    Entry(
+        "spectrum", "Spectrum", "Why coarse to fine? Power by frequency and t",
+        "diffviz.views.spectrum.view:SpectrumView", group="Understand",
     ),
 )  # fmt: skip
 # The view whose controls stand at the left, and the one that is on the stage at first.

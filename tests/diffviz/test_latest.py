@@ -119,3 +119,19 @@ def test_what_waits_and_is_stopped_ends(qtbot, latest):
     latest.ask(lambda: iter(["next"]))
     qtbot.waitUntil(lambda: latest.heard[-1] == "ended" and len(latest.heard) == 3)
     assert latest.heard == ["ended", "next", "ended"]
+
+
+def test_a_listener_that_goes_on_to_its_next_piece_begins_nothing_after_shutdown(latest):
+    begun = []
+
+    def next_piece():
+        begun.append(len(begun))
+        yield begun[-1]
+        threading.Event().wait(0.05)
+        yield "more"
+
+    latest.ended.connect(lambda: latest.ask(next_piece))
+    latest.ask(next_piece)
+    latest.shutdown()
+    assert len(begun) <= 1
+    assert not latest.busy
