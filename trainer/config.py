@@ -306,7 +306,18 @@ REPORT_DDPM = ExperimentConfig(
     preview_steps=300,
 )
 
-PRESETS: dict[str, ExperimentConfig] = {
+RENAMED = {"modern-conditional": "modern"}  # what scripts and files of before name otherwise
+
+
+class _Presets(dict[str, ExperimentConfig]):
+    def __missing__(self, name: str) -> ExperimentConfig:
+        if name in RENAMED:
+            return self[RENAMED[name]]
+        raise KeyError(name)
+
+
+PRESETS = _Presets()
+PRESETS |= {
     config.preset: config
     for config in (
         MODERN,

@@ -14,6 +14,13 @@ from trainer.problems import Problem
 from trainer.processes import make_process
 
 
+def test_a_preset_is_found_by_the_name_that_it_had_before():
+    assert PRESETS["modern-conditional"] is PRESETS["modern"]
+    assert "modern-conditional" not in PRESETS
+    with pytest.raises(KeyError, match="nosuch"):
+        PRESETS["nosuch"]
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_come_back_from_json_and_name_things_that_exist(name):
     config = PRESETS[name]

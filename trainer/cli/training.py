@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.cli.options import Commands, add_device, add_settings, given, named
-from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
+from trainer.config import DESCRIPTIONS, PRESETS, RENAMED, ExperimentConfig
 from trainer.problems import Problem, as_json
 
 
@@ -22,7 +22,10 @@ def add(commands: Commands) -> None:
         "--run runs/first --epochs 5",
     )
     command.add_argument("--run", type=Path, required=True, help="the folder to write")
-    command.add_argument("--preset", choices=PRESETS, help="what to train (modern)")
+    command.add_argument(
+        "--preset", choices=PRESETS, type=lambda name: RENAMED.get(name, name),
+        help="what to train (modern)",
+    )  # fmt: skip
     add_settings(command, ExperimentConfig, without=("preset",), called={}, default="")
     command.add_argument(
         "--set", dest="settings", type=named, action="append", default=[], metavar="NAME=VALUE",

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from assets import ASSETS
-from trainer.config import ExperimentConfig
+from trainer.config import RENAMED, ExperimentConfig
 from trainer.denoiser import Denoiser
 from trainer.devices import precision_of
 from trainer.networks import make_network
@@ -48,7 +48,6 @@ __all__ = ["SHIPPED", "Run", "find", "training_images"]
 
 SHIPPED = ASSETS / "models"  # the models that come with DiffViz
 MOST_SIDE = 9_999  # of images in pixels
-RENAMED = {"modern-conditional": "modern"}  # shipped models that files of before name otherwise
 
 
 class Run:
