@@ -1,13 +1,27 @@
 """What training yields, as it happens. Needs no torch: the window matches on these classes."""
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Evaluated", "Event", "Finished", "Previewed", "Saved", "Started", "Step", "Warned"]
+__all__ = [
+    "Evaluated", "Event", "Finished", "Previewed", "Reading", "Saved", "Started", "Step", "Warned",
+    "outcome",
+]  # fmt: skip
+E = TypeVar("E")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of `count` images of a folder so many are read: of many it is done once, and kept."""
+
+    done: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -84,4 +98,15 @@ class Finished:
     elapsed: float
 
 
-Event = Started | Step | Previewed | Evaluated | Saved | Warned | Finished
+Event = Reading | Started | Step | Previewed | Evaluated | Saved | Warned | Finished
+
+
+def outcome(work: Generator[E, None, T], each: Callable[[E], Any] = lambda event: None) -> T:
+    """What long work returns; `each` is told its events."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        each(event)

@@ -19,6 +19,7 @@ from diffviz.shell.tour import Tour
 from diffviz.shell.window import MainWindow
 from diffviz.views.training.view import MOST_FRAMES, about
 from diffviz.widgets.mosaic import compose
+from tests.tiny import pictures
 from trainer.config import PRESETS
 from trainer.events import Previewed
 
@@ -81,6 +82,26 @@ def test_another_process_and_dataset_go_into_the_settings(window, monkeypatch, t
     panel.column.dataset.setCurrentIndex(1)
     panel.column.dataset.activated.emit(1)
     assert panel.config().dataset == str(tmp_path)
+
+
+def test_a_folder_that_is_read_tells_how_far_it_is(qtbot, window, monkeypatch, tmp_path):
+    panel, told = window.training, []
+    folder = pictures(tmp_path / "pics", 200)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    show = panel._show_reading
+    monkeypatch.setattr(
+        panel, "_show_reading", lambda event: (show(event), told.append(panel.status.text()))
+    )
+    panel.column.dataset.setCurrentIndex(1)
+    panel.column.dataset.activated.emit(1)
+    qtbot.waitUntil(lambda: "180 training and 20 test images" in panel.status.text())
+    told.clear()
+    panel.form.set_values({"batch_size": 20, "classes": 0})
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.started is not None, timeout=30_000)
+    assert "Reading the images: 64 of 200." in told
+    panel.stop_button.click()
+    qtbot.waitUntil(lambda: not panel.training, timeout=30_000)
 
 
 def test_further_settings_go_into_the_settings(qtbot, window):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainer.data import load
-from trainer.data.folders import load_image_folder
 from trainer.data.pictures import read_image
 from trainer.problems import Problem
 
@@ -264,7 +263,7 @@ def test_a_cut_image_is_a_problem_that_names_the_file(tmp_path, name, keep):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(Problem, match=path.name):
-        load_image_folder(tmp_path)
+        load(str(tmp_path))
 
 
 @settings(max_examples=80, deadline=None)

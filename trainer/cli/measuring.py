@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from trainer.problems import Problem
 from trainer.requests import GUIDED, Drawing, Evaluation, Likelihood
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from trainer.metrics import Report
 
 
@@ -93,7 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Evaluation)
     from trainer import metrics
     from trainer.cli import running
-    from trainer.data import load
+    from trainer.data import reading
     from trainer.data.samples import load_samples
     from trainer.training.distributed import team
 
@@ -101,12 +98,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
         running.check_target(arguments.save)
     found: dict[str, Any] = {}
     if arguments.samples is not None:
-        data = load(arguments.dataset or "mnist")
+        data = running.with_bar(reading(arguments.dataset or "mnist"))
         images = load_samples(arguments.samples, data.shape)
         found["samples_from"] = str(arguments.samples)
     else:
         opened = running.opened_by(arguments, ask)
-        data = load(arguments.dataset or opened.run.config.dataset)
+        data = running.with_bar(reading(arguments.dataset or opened.run.config.dataset))
         metrics.refuse(ask.count, opened.shape, data, ask.features)
         images, nfe = running.drawn(ask, opened)
         if not team().leads:
@@ -180,12 +177,13 @@ def likelihood(arguments: argparse.Namespace) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     from trainer.cli import running
-    from trainer.data import load
+    from trainer.data import reading
+    from trainer.events import outcome
     from trainer.runs.cards import describe
     from trainer.runs.measures import Measure, measure_likelihood, measure_samples, own_sampler
 
     run, device = running.run_of(arguments), running.choose_device(arguments.device)
-    data, (sampler, steps) = load(run.config.dataset), own_sampler(run)
+    data, (sampler, steps) = running.with_bar(reading(run.config.dataset)), own_sampler(run)
     ask = ask_from(arguments, Drawing, sampler=sampler, steps=steps, guidance=1.0)
     counts = tuple(count for count in arguments.samples if count > 0)
     again = arguments.recompute
@@ -196,23 +194,18 @@ def measure(arguments: argparse.Namespace) -> int:
     found: list[Measure] = []
     with running.progress("share", 1) as bar:
         bar.bar_format = "{percentage:3.0f}%|{bar}| {elapsed}"
+
+        def show(share: float) -> None:
+            bar.update(share - bar.n)
+
         if counts:
-            found += drain(sampling, bar)
+            found += outcome(sampling, show)
         if (images := arguments.likelihood_images) > 0:
-            found.append(drain(measure_likelihood(run, data, images, ask.seed, device, again), bar))
+            bits = measure_likelihood(run, data, images, ask.seed, device, again)
+            found.append(outcome(bits, show))
     facts = {"run": str(run.folder), "measures": [dataclasses.asdict(one) for one in found]}
     running.show(facts, "\n".join(describe(one) for one in found), arguments.json)
     return 0
-
-
-def drain(work: Generator[float, None, Any], bar: "tqdm") -> Any:
-    """What the generator of shares done returns."""
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as end:
-            return end.value
-        bar.update(share - bar.n)
 
 
 def features(arguments: argparse.Namespace) -> int:

@@ -3,8 +3,9 @@
 import io
 import os
 from argparse import Namespace
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +15,14 @@ from trainer import problems
 from trainer.data.samples import grid_png
 from trainer.devices import best_device
 from trainer.drawing import Opened, draw, open_model
+from trainer.events import Reading, outcome
 from trainer.problems import Problem, file_problems, write_file
 from trainer.requests import GUIDED, Drawing, OfModel
 from trainer.runs.exact import run_named
 from trainer.runs.folder import SHIPPED, Run
 from trainer.training.distributed import team, united
 
+T = TypeVar("T")
 PLACES = (Path(), SHIPPED)  # where --run is looked up: a path from here, then what ships
 
 
@@ -31,6 +34,21 @@ def show(found: dict[str, Any], prose: str, as_json: bool) -> None:
 def progress(unit: str, total: int | None = None) -> tqdm:
     """A bar on standard error, if that is a terminal."""
     return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=None if team().leads else True)
+
+
+def with_bar(work: Generator[Reading, None, T]) -> T:
+    """What work on images that are still to be read comes to; a bar shows how far it is."""
+    bar: list[tqdm] = []  # none where nothing is read
+
+    def show(event: Reading) -> None:
+        bar[:] = bar or [progress("image", event.count)]
+        bar[0].update(event.done - bar[0].n)
+
+    try:
+        return outcome(work, show)
+    finally:
+        for one in bar:
+            one.close()
 
 
 def choose_device(name: str | None) -> str:

@@ -61,18 +61,19 @@ def train(arguments: argparse.Namespace) -> int:
             "Leave that out, or begin another run."
         )
     config = config_from(arguments)
-    from trainer.cli.running import choose_device, progress
-    from trainer.data import load, resolved
+    from trainer.cli.running import choose_device, progress, with_bar
+    from trainer.data import reading, resolved
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.training import refuse, resumed
+    from trainer.training import refuse, resuming
     from trainer.training import train as training
     from trainer.training.distributed import create_together
 
     if arguments.resume:
-        run, data = resumed(arguments.run, **newly)
+        run, data = with_bar(resuming(arguments.run, **newly))
     else:
         config = config.with_changes(dataset=resolved(config.dataset))
-        data = load(config.dataset)  # before the folder is made: a wrong name leaves none behind
+        # Before the folder is made: a wrong name leaves none behind.
+        data = with_bar(reading(config.dataset))
         refuse(config, data)
         run = create_together(arguments.run, config)
     events = training(run.config, run, choose_device(arguments.device), data)

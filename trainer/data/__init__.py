@@ -2,14 +2,16 @@
 
 import os
 import re
+from collections.abc import Generator
 from pathlib import Path
 
 from trainer.catalogue import DATASETS
 from trainer.data.idx import load_mnist
 from trainer.data.image_set import ImageSet
+from trainer.events import Reading, outcome
 from trainer.problems import Problem, file_problems
 
-__all__ = ["ImageSet", "load", "load_mnist", "resolved"]
+__all__ = ["ImageSet", "load", "load_mnist", "reading", "resolved"]
 
 
 def _place(dataset: str) -> tuple[Path, str]:
@@ -27,11 +29,17 @@ def resolved(dataset: str) -> str:
 
 
 def load(dataset: str) -> ImageSet:
-    """The image set of that name ("mnist"), or in that folder.
+    """What `reading` comes to, without a word on the way."""
+    return outcome(reading(dataset))
+
+
+def reading(dataset: str) -> Generator[Reading, None, ImageSet]:
+    """The image set of that name ("mnist"), or in that folder; events tell how far it is.
 
     The first format of trainer.catalogue.DATASETS that fits the names in the folder reads it: IDX
     files, CIFAR-10's binary files, or images; these are made 32 pixels wide and high, or as
-    "folder:64" says.
+    "folder:64" says. A format's `load(folder, side)` gives an ImageSet, or a generator that comes
+    to one, as this is.
     """
     if dataset == "mnist":
         return load_mnist()
@@ -48,6 +56,7 @@ def load(dataset: str) -> ImageSet:
         names = [path.name for path in folder.iterdir()]
     for name, entry in DATASETS.items():
         if name != "mnist" and (form := entry.find()).fits(names):
-            found: ImageSet = form.load(folder, side)
-            return found
+            found = form.load(folder, side)
+            whole: ImageSet = found if isinstance(found, ImageSet) else (yield from found)
+            return whole
     raise Problem(f"{folder} holds nothing that can be read.")

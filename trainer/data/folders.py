@@ -3,20 +3,24 @@
 import hashlib
 import os
 import re
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from trainer.data.image_set import ImageSet
-from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, levels_of, opened, read_image
-from trainer.problems import Problem
+from trainer.data.mapped import stacked
+from trainer.data.pictures import IMAGE_SUFFIXES, is_deep, levels_of, opened, read_image
+from trainer.events import Reading
+from trainer.problems import Problem, file_problems
 
 # What systems leave in folders, besides names that begin with a dot.
 LEFT = {
     "__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN",
     "System Volume Information", "lost+found",
 }  # fmt: skip
+READER = b"1"  # another one where the same files would be read as other pixels
 TRAIN = {"train", "training", "trn"}
 TEST = ({"test", "testing", "tst"}, {"val", "valid", "validation", "eval"})  # the first one counts
 
@@ -104,7 +108,7 @@ def _root(folder: Path, paths: list[Path]) -> Path:
     return Path(os.path.commonpath(around)) if len(around) > 1 else folder
 
 
-def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
+def read_folder(folder: Path, side: int = 32) -> Generator[Reading, None, ImageSet]:
     """A folder of image files as squares of `side` pixels; subfolders, if any, are the classes.
 
     Folders named train and test (or validation) are those two sets. Else a tenth of the images,
@@ -132,15 +136,30 @@ def load_image_folder(folder: Path, side: int = 32) -> ImageSet:
         paths, held = [*test, *train], len(test)
     groups = [_group(path.relative_to(root).parts, depth) for path in paths]
     names = sorted(set(groups), key=_in_order)
-    labels = np.array([names.index(group) for group in groups], np.int64)
-    levels = levels_of(opened(path) for path in paths)
-    pictures = [read_image(path, side, levels=levels) for path in paths]
-    channels = 3 if any(picture.ndim == 3 for picture in pictures) else 1
-    images = np.stack([in_channels(picture, channels) for picture in pictures])
+    number = {name: k for k, name in enumerate(names)}
+    labels = np.array([number[group] for group in groups], np.int64)
+
+    def pictures() -> Iterator[np.ndarray]:
+        levels = levels_of(opened(path) for path in paths if is_deep(path))
+        return (read_image(path, side, levels=levels) for path in paths)
+
+    here = hashlib.sha256(os.fsencode(f"{os.path.realpath(folder)}:{side}")).hexdigest()[:16]
+    images = yield from stacked(here, _content(folder, paths), len(paths), side, pictures)
     return ImageSet(
         folder.name, images[held:], labels[held:], images[:held], labels[:held], found.left_out,
         tuple(os.fsencode(name).decode("utf-8", "replace") for name in names),
     )  # fmt: skip
+
+
+def _content(folder: Path, paths: list[Path]) -> str:
+    """A digest of the files' names, sizes and times of change."""
+    total = hashlib.sha256(READER)
+    with file_problems("read", folder):
+        for path in paths:
+            facts = path.stat()
+            name = os.fsencode(path.relative_to(folder).as_posix())
+            total.update(name + b"\0%d %d\n" % (facts.st_size, facts.st_mtime_ns))
+    return total.hexdigest()[:32]
 
 
 def _group(parts: tuple[str, ...], depth: int) -> str:
@@ -156,5 +175,5 @@ class Images:
         return True
 
     @staticmethod
-    def load(folder: Path, side: int) -> ImageSet:
-        return load_image_folder(folder, side)
+    def load(folder: Path, side: int) -> Generator[Reading, None, ImageSet]:
+        return read_folder(folder, side)

@@ -49,6 +49,15 @@ def opened(path: Path) -> Image.Image:
         raise _unreadable(path, error) from error
 
 
+def is_deep(path: Path) -> bool:
+    """Whether the header tells of more than 8 bits, so that levels have to be judged."""
+    try:
+        with Image.open(path) as image:
+            return image.mode[0] in "IF"
+    except (*IMAGE_ERRORS, Warning):
+        return True  # `opened` says what is wrong
+
+
 def _unreadable(path: Path, error: Exception) -> Problem:
     name = os.fsencode(path).decode("utf-8", "replace")
     return Problem(f"{name} is not an image that can be read ({error}): mend it or take it away.")

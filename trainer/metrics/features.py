@@ -112,16 +112,19 @@ class Features:
 
     def __call__(self, images: np.ndarray | Tensor, batch: int = 250) -> np.ndarray:
         """The features (N, D) of any number of images, uint8 (N, C, H, W)."""
-        if isinstance(images, np.ndarray):
-            images = torch.from_numpy(images.copy())  # which may be read-only, or a reversed view
-        images = images.cpu()
-        if images.dtype != torch.uint8 or images.ndim != 4 or len(images) == 0:
+
+        def part(start: int) -> Tensor:  # not all at once: there may be more than fit in memory
+            some = images[start : start + batch]
+            return some.cpu() if isinstance(some, Tensor) else torch.from_numpy(some.copy())
+
+        if images.ndim != 4 or len(images) == 0 or part(0).dtype != torch.uint8:
             raise Problem(
                 f"Features are taken of images as bytes (N, C, H, W), not {images.dtype} "
                 f"{tuple(images.shape)}."
             )
         with torch.no_grad():
-            return torch.cat([self.extract(part) for part in images.split(batch)]).numpy()
+            starts = range(0, len(images), batch)
+            return torch.cat([self.extract(part(start)) for start in starts]).numpy()
 
 
 def feature_set(name: str = "digits", weights: Path | None = None) -> Features:

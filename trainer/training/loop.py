@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.config import ExperimentConfig
-from trainer.data import ImageSet, load
+from trainer.data import ImageSet, reading
 from trainer.data.samples import grid_png
 from trainer.denoiser import Denoiser, target
 from trainer.devices import best_device, machine, precision_of
@@ -25,12 +25,13 @@ from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.averages import averages_of
 from trainer.runs.checkpoints import in_type, load_tensors, save_tensors
-from trainer.runs.folder import find, training_images
+from trainer.runs.folder import find
 from trainer.samplers import Noise, sample
-from trainer.samplers.noise import mixed, nth
+from trainer.samplers.noise import mixed
 from trainer.stopping import whole
 from trainer.training.distributed import team
 from trainer.training.learner import Learner, Loss, Optimiser, refuse_labels, squared_error
+from trainer.training.lessons import Lessons
 from trainer.training.loss import bucket_times
 from trainer.training.optimiser import course
 from trainer.training.parts import pieces
@@ -107,7 +108,8 @@ def train(
     program, its state is damaged, the loss is not finite, or the last save fails.
     """
     device = device or best_device()
-    data = data or load(config.dataset)
+    data = data or (yield from reading(config.dataset))
+    refuse(config, data, device)
     lessons = Lessons(config, data, device)
     learner = Learner(config, run.process, data.shape[0], device, loss, optimiser)
     if not team().leads:
@@ -138,14 +140,6 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
     sample(lambda x, t: x, process, noise, config.preview_sampler, config.preview_steps)
 
 
-def steps_per_epoch(config: ExperimentConfig, images: int, device: str = "cpu") -> int:
-    """Steps of one pass over so many training images."""
-    count = len(range(images)[config.chosen(images)])
-    # Batch norm cannot learn from a batch of one, nor can a process from an empty share.
-    short = 0 < count % config.batch_size < max(2, pieces(config, device))
-    return math.ceil(count / config.batch_size) - short
-
-
 def refuse_other_images(run: Run, facts: dict[str, Any], data: ImageSet) -> None:
     """Raise a Problem unless `data` is like what the state with these facts was trained on."""
     if "data" in facts and facts["data"] != data.kind:
@@ -158,33 +152,6 @@ def refuse_other_images(run: Run, facts: dict[str, Any], data: ImageSet) -> None
             f"{run.folder.name} was trained on {was}; the dataset has {now}. It goes on with the "
             "images that it began with only: put them back, or begin another run."
         )
-
-
-class Lessons:
-    """The training images on the device, and which of them each step takes."""
-
-    def __init__(self, config: ExperimentConfig, data: ImageSet, device: str) -> None:
-        refuse(config, data, device)
-        self.images = training_images(data, config).to(device)
-        self.labels: Tensor | None = None
-        if config.classes:
-            self.labels = torch.from_numpy(
-                data.train_labels[config.chosen(len(data.train))].copy()
-            ).to(device)
-        self.seed, self.batch_size = config.seed, config.batch_size
-        self.per_epoch = steps_per_epoch(config, len(data.train), device)
-        self.steps = self.per_epoch * config.epochs
-        self._epoch, self._order = -1, torch.empty(0)
-
-    def at(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """The images (B, C, H, W), uint8, and labels (B,) of the step after `step` steps."""
-        epoch, place = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            shuffle = torch.Generator().manual_seed(nth(self.seed, epoch))
-            order = torch.randperm(len(self.images), generator=shuffle)
-            self._epoch, self._order = epoch, order.to(self.images.device)
-        rows = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        return self.images[rows], None if self.labels is None else self.labels[rows]
 
 
 def _stand(run: Run, learner: Learner, data: ImageSet) -> dict[str, Any]:
@@ -288,7 +255,7 @@ def _lead(
     @whole()
     def save_weights(epoch: int) -> Saved:
         facts: dict[str, Any] = {"step": step, "epoch": epoch, "shape": list(data.shape)}
-        facts["images_seen"] = min(step * config.batch_size, epoch * len(lessons.images))
+        facts["images_seen"] = min(step * config.batch_size, epoch * lessons.count)
         facts |= {"seconds": spent, "machine": machine(device)}
         path = run.save_weights(step, learner.weights(), facts)
         with file_problems("make the folder", averages_of(path).parent):

@@ -1,17 +1,27 @@
 """Going on with a run: where its images lie by now, and how many epochs it shall have in all."""
 
+from collections.abc import Generator
 from pathlib import Path
 
-from trainer.data import ImageSet, load, resolved
+from trainer.data import ImageSet, reading, resolved
+from trainer.events import Reading, outcome
 from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.training.distributed import team
-from trainer.training.loop import refuse, refuse_other_images, steps_per_epoch
+from trainer.training.lessons import steps_per_epoch
+from trainer.training.loop import refuse, refuse_other_images
 
 
 def resumed(
     folder: str | Path, dataset: str | None = None, epochs: int | None = None
 ) -> tuple[Run, ImageSet]:
+    """What `resuming` comes to, without a word on the way."""
+    return outcome(resuming(folder, dataset, epochs))
+
+
+def resuming(
+    folder: str | Path, dataset: str | None = None, epochs: int | None = None
+) -> Generator[Reading, None, tuple[Run, ImageSet]]:
     """The run in `folder`, ready to go on, and its images.
 
     `dataset` is where these lie now, `epochs` how many the run shall have in all: the settings are
@@ -23,7 +33,7 @@ def resumed(
     asked = {"dataset": dataset and resolved(dataset), "epochs": epochs}
     config = run.config.with_changes(**{n: value for n, value in asked.items() if value})
     try:
-        data = load(config.dataset)
+        data = yield from reading(config.dataset)
     except Problem as problem:
         if dataset is not None:
             raise

@@ -8,7 +8,8 @@ from trainer.data import ImageSet
 from trainer.devices import best_device
 from trainer.processes import make_process
 from trainer.training.learner import Learner
-from trainer.training.loop import Lessons, refuse
+from trainer.training.lessons import Lessons
+from trainer.training.loop import refuse
 
 SECONDS, STEPS = 1.0, 8  # that a measurement takes: whichever is over first
 

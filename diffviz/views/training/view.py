@@ -17,7 +17,7 @@ from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
 from trainer.config import ExperimentConfig
-from trainer.events import Evaluated, Finished, Previewed, Started, Step, Warned
+from trainer.events import Evaluated, Finished, Previewed, Reading, Started, Step, Warned
 from trainer.problems import Problem
 
 MOST_SHOWN = 2**31 - 1  # steps that Qt's bar can count
@@ -154,11 +154,22 @@ class TrainingView(View):
         self.status.setText("Looking at the images…")
         self.looking.ask(partial(work.facts, dataset))
 
-    def _show_facts(self, found: list[work.Facts]) -> None:
-        if not self.training:
-            self.seen = found[-1].words
+    def _show_facts(self, found: list[work.Facts | Reading]) -> None:
+        last = found[-1]
+        if isinstance(last, Reading):
+            self._show_reading(last)
+        elif not self.training:
+            self.seen = last.words
             self.status.setText(self.seen)
-            self.samples.show_images(found[-1].images)
+            self.samples.show_images(last.images)
+
+    def _show_reading(self, event: Reading) -> None:
+        """How far the images of a folder are read."""
+        self.status.setText(f"Reading the images: {event.done:,} of {event.count:,}.")
+        if self.training:
+            self.progress.setRange(0, event.count)
+            self.progress.setFormat("%p % read")
+            self.progress.setValue(event.done)
 
     def _look_ahead(self) -> None:
         """Measure what a training with these settings would take here."""
@@ -251,6 +262,8 @@ class TrainingView(View):
         steps: list[Step] = []
         for event in events:
             match event:
+                case Reading():
+                    self._show_reading(event)
                 case work.Outlook():
                     self._show_outlook(event)
                 case work.TrainingIn():
@@ -327,6 +340,7 @@ class TrainingView(View):
         if self.progress.maximum() == 0:
             self.progress.setRange(0, 1)
         if self.started is None:
+            self.progress.setValue(0)
             self.progress.setFormat("not training")
             self.status.setText("Training did not begin.")
         elif self.where is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.config import ExperimentConfig
+from trainer.events import Reading
 
 PREVIEW_SECONDS = 5.0  # between two frames of the film, at least
 
@@ -27,12 +28,12 @@ class Facts:
     images: np.ndarray = field(repr=False)
 
 
-def facts(dataset: str, count: int = 16) -> Iterator[Facts]:
+def facts(dataset: str, count: int = 16) -> Iterator[Facts | Reading]:
     """Look at a data set before anything is trained on it."""
-    from trainer.data import load
+    from trainer.data import reading
     from trainer.metrics import spread_out
 
-    data = load(dataset)
+    data = yield from reading(dataset)
     images = spread_out(data.train, count).transpose(0, 2, 3, 1)
     yield Facts(data.facts, np.ascontiguousarray(images[..., 0] if data.shape[0] == 1 else images))
 
@@ -49,12 +50,12 @@ class Outlook:
     digits: float | None
 
 
-def outlook(config: ExperimentConfig) -> Iterator[Outlook | None]:
+def outlook(config: ExperimentConfig) -> Iterator[Outlook | Reading | None]:
     """Train for about a second, and leave nothing of it. None comes after each step."""
-    from trainer.data import load
+    from trainer.data import reading
     from trainer.training.speed import FIRST_DIGITS, speed
 
-    data = load(config.dataset)
+    data = yield from reading(config.dataset)
     count, rate = len(data.train[config.chosen(len(data.train))]), 0.0
     for found in speed(config, data):
         rate = found
@@ -67,15 +68,15 @@ def training(
     folder: Path, config: ExperimentConfig | None, epochs: int | None = None
 ) -> Iterator[object]:
     """Create the run, or without `config` resume it, for `epochs` in all; pass the events on."""
-    from trainer.data import load, resolved
+    from trainer.data import reading, resolved
     from trainer.runs import Run
-    from trainer.training import refuse, resumed, train
+    from trainer.training import refuse, resuming, train
 
     if config is None:
-        run, data = resumed(folder, epochs=epochs)
+        run, data = yield from resuming(folder, epochs=epochs)
     else:
         config = config.with_changes(dataset=resolved(config.dataset))
-        data = load(config.dataset)
+        data = yield from reading(config.dataset)
         refuse(config, data)
         run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)
