@@ -44,6 +44,10 @@ VIEWS = Catalogue(
         "diffviz.views.learning.view:LearningView", group="Train",
     ),
     Entry(
+        "decision", "Decision", "When does it become a 7? Noise an image, and let it come back",
+        "diffviz.views.decision.view:DecisionView", group="Understand",
+    ),
+    Entry(
         "exact", "Exact",
         "Copy, Gaussian, or its own? The learnt denoiser beside the exact ones",
         "diffviz.views.exact.view:ExactView", group="Understand",

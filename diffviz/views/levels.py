@@ -12,6 +12,7 @@ from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.view import View
 from diffviz.widgets.timeline import Timeline
+from trainer.problems import Problem
 
 
 def coarse_first(count: int) -> list[int]:
@@ -30,13 +31,21 @@ class LevelsView(View):
     prefix: ClassVar[str]
     timeline: Timeline
 
-    def __init__(self, session: Session, times: int, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        times: int,
+        parent: QWidget | None = None,
+        without: tuple[str, ...] = (),
+    ) -> None:
+        """`times`: the slider's stops; `without`: settings besides `place` that have no field."""
         super().__init__(session, parent)
         self.work = self.latest(self._take, self.show_status, self._fail)
         self.asked: Any = None  # what the levels are of
         self.levels: list[Any] = []  # the latest t first
         self.wrong = ""
-        self.form: Form[Any] = Form(self.kind, self.prefix, session, self, without=("place",))
+        kept = ("place", *without)
+        self.form: Form[Any] = Form(self.kind, self.prefix, session, self, without=kept)
         self.timeline = Timeline()
         self.timeline.set_count(times)
         self.timeline.set_fraction(self.kind().place)  # type: ignore[attr-defined]
@@ -65,13 +74,19 @@ class LevelsView(View):
     def _changed(self) -> None:
         """A setting changed, or somebody looks: compute what is not there."""
         if self.form["model"].run is not None and self.isVisible():
-            ask = self.form.ask()
-            if ask != self.asked:
-                self.asked, self.levels, self.wrong = ask, [], ""
-                self.work.ask(partial(type(self).compute, ask, self.session.places))
-                self.show_time()
-                self.show_levels()
+            try:
+                self._want(self.form.ask())
+            except Problem as problem:  # settings that do not go together: what is shown stays
+                self.wrong = str(problem)
         self.show_status()
+
+    def _want(self, ask: Any) -> None:
+        self.wrong = ""
+        if ask != self.asked:
+            self.asked, self.levels = ask, []
+            self.work.ask(partial(type(self).compute, ask, self.session.places))
+            self.show_time()
+            self.show_levels()
 
     def _take(self, events: list[Any]) -> None:
         for level in events:

@@ -1,5 +1,6 @@
 """Several named lines over one axis, with a mark that moves along it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,14 @@ def series_colour(series: int, palette: QPalette) -> QColor:
     """The colour of that place in style.series, which begins anew after its last."""
     colours = style.series(palette)
     return QColor(colours[series % len(colours)])
+
+
+def legend(lines: Mapping[str, int], palette: QPalette) -> str:
+    """A legend in rich text of lines' names and their series."""
+    return "&nbsp; ".join(
+        f"<span style='color:{series_colour(series, palette).name()}'>━━</span> {name}"
+        for name, series in lines.items()
+    )
 
 
 class LinesPlot(Plot):

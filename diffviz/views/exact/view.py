@@ -10,7 +10,7 @@ from diffviz.views.exact.work import PAIRS
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.lines import Line, LinesPlot, series_colour
+from diffviz.widgets.lines import Line, LinesPlot, legend
 from diffviz.widgets.mosaic import Mosaic, compose
 
 TITLES = {
@@ -122,11 +122,8 @@ class ExactView(LevelsView):
         self.plot.show_lines(lines)
 
     def _show_legend(self) -> None:
-        marks = (
-            f"<span style='color:{series_colour(series, self.palette()).name()}'>━━</span> {name}"
-            for name, series in zip(PAIRS, SERIES, strict=True)
-        )
-        self.legend.setText("&nbsp; ".join(marks))
+        named = dict(zip(PAIRS, SERIES, strict=True))
+        self.legend.setText(legend(named, self.palette()))
 
     def show_words(self, words: str) -> None:
         self.status.setText(words)

@@ -1,0 +1,1 @@
+"""When an image becomes what it is."""
