@@ -44,7 +44,8 @@ class Setting:
     `kind` is bool, int, float, str, dict, tuple or an Ask; `items` what a tuple holds. Numbers lie
     in [`least`, `most`], above `above`. `choices` are read when needed, so that a catalogue may
     grow; `suggested` values are offered besides any other. A dict with `of` holds the options of
-    what the field of that name chooses. `more` keeps a setting behind the form's More… button.
+    what the field of that name chooses. `more` keeps a setting behind the form's More… button. A
+    `picture` is what trainer.picture.pixels reads.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Setting:
     of: str = ""
     more: bool = False
     optional: bool = False
+    picture: bool = False
     items: Any = None
 
     def entries(self) -> dict[str, Choice]:

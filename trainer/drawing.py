@@ -21,6 +21,7 @@ from trainer.devices import best_device
 from trainer.guidance import Guided
 from trainer.images import to_bytes, to_signed
 from trainer.masks import MASKS, forgotten
+from trainer.picture import numbered, pixels
 from trainer.problems import Problem
 from trainer.requests import Drawing, Inpainting, OfClasses, OfModel, Restoring, Sampling
 from trainer.restore import Downhill, Informed, Measured
@@ -31,7 +32,7 @@ from trainer.runs.folder import SHIPPED, Run
 from trainer.samplers import Frame, Known, Noise, sample
 from trainer.samplers.noise import mixed
 
-__all__ = ["Opened", "Stage", "draw", "drawn_images", "image_of", "measure", "open_model"]
+__all__ = ["Opened", "Stage", "draw", "drawn_images", "measure", "open_model"]
 
 MEASURED = 101  # a stream of noise that no image's seed meets
 
@@ -55,10 +56,21 @@ class Opened:
         """(C, H, W) of what it draws."""
         return self.run.image_shape()
 
+    def images(self, asked: str, count: int) -> Tensor:
+        """`count` images, float (count, C, H, W) in [-1, 1], on the device: from that number on,
+        and from the first again after the last; or one picture in every place."""
+        if found := numbered(asked):
+            part, first = found
+            pixels(asked, self.shape, lambda: self.data)  # a Problem where there is none
+            images = self.data.train if part == "train" else self.data.test
+            several = images[np.arange(first, first + count) % len(images)]
+        else:
+            several = pixels(asked, self.shape, lambda: self.data)[None].repeat(count, 0)
+        return to_signed(torch.from_numpy(several)).to(self.device)
+
     def image(self, asked: str) -> Tensor:
-        """The image that `asked` means (`image_of`), float (1, C, H, W) in [-1, 1]."""
-        found = image_of(asked, self)
-        return to_signed(torch.from_numpy(found[None].copy())).to(self.device)
+        """The image that `asked` means (`trainer.picture.pixels`), float (1, C, H, W)."""
+        return self.images(asked, 1)
 
     def asking(self, ask: Sampling, places: range) -> Model:
         """The model, asked for the classes that `ask` names in turn, at those images' places, and
@@ -167,23 +179,6 @@ def guide_of(named: str, run: Run, places: tuple[Path, ...]) -> tuple[Run, Path 
             f"{run.folder.name} ({run.config.process}): it cannot be the guide."
         )
     return other, path
-
-
-def image_of(asked: str, opened: Opened) -> np.ndarray:
-    """The picture that `asked` means, uint8 (C, H, W) as the model draws: the number of a test
-    image, train:N for training image N, or an image file.
-    """
-    channels, height, width = opened.shape
-    part, _, number = asked.rpartition(":")
-    if not number.isdecimal() or part not in ("", "train", "test"):
-        return in_channels(read_image(Path(asked), height, width), channels)
-    images = opened.data.train if part == "train" else opened.data.test
-    if int(number) >= len(images):
-        raise Problem(
-            f"There is no {part or 'test'} image {number}: they are numbered from 0 to "
-            f"{len(images) - 1}."
-        )
-    return np.ascontiguousarray(images[int(number)])
 
 
 def mask_of(asked: str, height: int, width: int) -> np.ndarray:

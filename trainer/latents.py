@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.drawing import Opened
+from trainer.picture import name_of, numbered
 from trainer.problems import Problem
 from trainer.requests import Encoding, Interpolation
 from trainer.samplers import Frame
@@ -29,11 +30,11 @@ def images_of(ask: Encoding | Interpolation, opened: Opened) -> Tensor:
     if isinstance(ask, Interpolation):
         names = [ask.first, ask.second]
     else:
-        part, colon, number = ask.image.rpartition(":")
-        if number.isdecimal():
-            names = [f"{part}{colon}{int(number) + k}" for k in range(ask.count)]
+        if found := numbered(ask.image):
+            names = [f"{found[0]}:{found[1] + k}" for k in range(ask.count)]
         elif ask.count > 1:
-            raise Problem(f"{ask.image} is one image: ask for 1 (count), or name a test image.")
+            said = name_of(ask.image)
+            raise Problem(f"{said} is one image: ask for 1 (count), or name a test image.")
         else:
             names = [ask.image]
     return torch.cat([opened.image(name) for name in names])

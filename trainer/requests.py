@@ -21,6 +21,11 @@ GUIDANCE = 1.3
 IMAGE_TIP = "The number of a test image, counted from 0 (train:4: of a training image), or a file"
 
 
+def picture(default: str, title: str, more_tip: str = "", **more: Any) -> Any:
+    """A setting that names a picture, as trainer.picture.pixels reads it."""
+    return setting(default, title, IMAGE_TIP + more_tip, picture=True, **more)
+
+
 def classes_of_version_1(values: dict[str, Any]) -> dict[str, Any]:
     """What the window's views stored before version 2: a class as a number, -1 any, -2 each."""
     found = {name: value for name, value in values.items() if name not in ("class", "label")}
@@ -147,12 +152,27 @@ class Sampling(Solver, OfClasses):
 
 
 @dataclass(frozen=True)
-class Drawing(Sampling):
-    """Images to draw. Image k begins as the same noise whatever their number.
+class Beginning(Ask):
+    """Where drawing begins: with `start` below 1 at that time, from `image` with noise added
+    (SDEdit, Meng et al. 2022, arXiv:2108.01073), instead of from the prior."""
 
-    With `start` below 1 each begins at that time from `image` with noise added (SDEdit, Meng et
-    al. 2022, arXiv:2108.01073) instead of from the prior.
-    """
+    # fmt: off
+    image: str = picture("", "Image", ", to start from instead of noise", more=True)
+    start: float = setting(
+        1.0, "Start at t", "How far that image is noised first: 1 is all noise", above=0, most=1,
+        more=True,
+    )
+    # fmt: on
+
+    def check(self) -> None:
+        super().check()
+        if self.start < 1 and not self.image.strip():
+            raise Problem("Start at t (start) needs an image to start from: name one.")
+
+
+@dataclass(frozen=True)
+class Drawing(Beginning, Sampling):
+    """Images to draw. Image k begins as the same noise whatever their number."""
 
     # fmt: off
     count: int = setting(
@@ -163,21 +183,11 @@ class Drawing(Sampling):
         0, "Seed", "The noise that the images begin as: another one, other digits", least=0,
         most=MOST_SEED,
     )
-    image: str = setting("", "Image", IMAGE_TIP + ", to start from instead of noise", more=True)
-    start: float = setting(
-        1.0, "Start at t", "How far that image is noised first: 1 is all noise", above=0, most=1,
-        more=True,
-    )
     batch: int = setting(
         64, "At a time", "Images drawn together: more are faster, and take more memory", least=1,
         most=100_000, more=True,
     )
     # fmt: on
-
-    def check(self) -> None:
-        super().check()
-        if self.start < 1 and not self.image.strip():
-            raise Problem("Start at t (start) needs an image to start from: name one.")
 
 
 @dataclass(frozen=True)
@@ -193,7 +203,7 @@ class Masked(Drawing):
         ANY, "Class", "Which class the completions are asked to be: any, each in turn, a number, "
         "or several in turn, of a model that knows classes",
     )
-    image: str = setting("0", "Image", IMAGE_TIP)
+    image: str = picture("0", "Image")
     mask: str = setting(
         "centre", "Forget",
         f"What is drawn anew: {', '.join(MASKS)}, an image file that is white there, or rows of 0 "
@@ -228,7 +238,7 @@ class Restoring(Masked):
     own guess (trainer.restore)."""
 
     # fmt: off
-    image: str = setting("4", "Image", IMAGE_TIP)
+    image: str = picture("4", "Image")
     degradation: str = setting(
         "blur", "Degradation", "What is lost of the image", choices=DEGRADATIONS,
     )
@@ -270,7 +280,7 @@ class Encoding(OfPath):
     """Images turned into latents, and back."""
 
     # fmt: off
-    image: str = setting("0", "Image", IMAGE_TIP)
+    image: str = picture("0", "Image")
     count: int = setting(1, "Images", "How many test images from that one on", least=1, most=10_000)
     # fmt: on
 
@@ -280,8 +290,8 @@ class Interpolation(OfPath):
     """Images between two, by their latents (spherical interpolation) and by their pixels."""
 
     # fmt: off
-    first: str = setting("0", "From", IMAGE_TIP)
-    second: str = setting("1", "To", IMAGE_TIP)
+    first: str = picture("0", "From")
+    second: str = picture("1", "To")
     count: int = setting(
         9, "Images", "How many images, both ends among them", least=2, most=1000,
         suggested=(5, 7, 9, 11),

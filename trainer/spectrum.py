@@ -22,8 +22,9 @@ import numpy as np
 from trainer.ask import setting
 from trainer.catalogue import PRECISIONS
 from trainer.config import MOST_SEED
+from trainer.picture import numbered
 from trainer.problems import Problem
-from trainer.requests import OfModel
+from trainer.requests import OfModel, picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,12 +38,15 @@ LEAST = 1e-12  # a power below is none: of frequencies that no image has
 
 @dataclass(frozen=True)
 class Spectrum(OfModel):
-    """The power of test images, of what noise leaves of them, and of the model's guesses."""
+    """The power of images, of what noise leaves of them, and of the model's guesses."""
 
     # fmt: off
     model: str = setting("modern-sde", "Model", "The trained model that guesses the images")
+    image: str = picture(
+        "0", "Image", ": the first of those measured, or one picture under other noise each",
+    )
     count: int = setting(
-        64, "Images", "How many test images: more make smoother curves, and take longer", least=1,
+        64, "Images", "How many: more make smoother curves, and take longer", least=1,
         most=10_000, suggested=(16, 64, 256, 1024),
     )
     times: int = setting(
@@ -165,14 +169,14 @@ def spectra(ask: Spectrum, opened: "Opened", shown: int = 9) -> Iterator[Ground 
     from trainer.samplers import Noise
 
     model, process, data = opened.model, opened.model.process, opened.data
-    if len(data.test) < ask.count:
+    if numbered(ask.image) and len(data.test) < ask.count:
         raise Problem(f"There are only {len(data.test)} test images: take fewer (count).")
     even = process.on_grid(torch.linspace(1, 0, ask.times).clamp(max=latest_time(model, process)))
     times = torch.tensor(list(dict.fromkeys(even.tolist())))
     alpha, sigma = (values.double().numpy() for values in process.marginal(times))
 
     mean = to_signed(torch.from_numpy(data.train[:MEAN_OF].mean(0, np.float32)))
-    x0 = to_signed(torch.from_numpy(data.test[: ask.count].copy()))
+    x0 = opened.images(ask.image, ask.count).cpu()
     noise = Noise(seeds(ask.seed, range(ask.count)), tuple(x0.shape[1:]), process).start()
     rings = Rings.around(*x0.shape[2:])
 

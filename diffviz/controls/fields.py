@@ -43,6 +43,14 @@ def narrow(combo: QComboBox, letters: int) -> QComboBox:
     return combo
 
 
+def refuse(field: QWidget, said: str) -> None:
+    """Say below the field why something was not taken; in the status bar too, if there is one."""
+    QToolTip.showText(field.mapToGlobal(QPoint(0, field.height())), said, field)
+    status = getattr(field.window(), "statusBar", None)
+    if status is not None:
+        status().showMessage(said, 15_000)
+
+
 class ChoiceField(QComboBox):
     """One of a setting's choices, by id."""
 
@@ -131,15 +139,7 @@ class NumberField(QAbstractSpinBox):
         except Problem as problem:
             wrong = self._typed()
             self.lineEdit().setText(self._text())
-            said = f"'{wrong}' was not taken. {problem}"
-            QToolTip.showText(self.mapToGlobal(QPoint(0, self.height())), said, self)
-            self.refused(said)
-
-    def refused(self, said: str) -> None:
-        """Tell the window's status bar too, where there is one."""
-        status = getattr(self.window(), "statusBar", None)
-        if status is not None:
-            status().showMessage(said, 15_000)
+            refuse(self, f"'{wrong}' was not taken. {problem}")
 
     def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
         return QValidator.State.Acceptable, text, place  # a wrong one is refused with a sentence
@@ -305,7 +305,7 @@ class OptionsField(QWidget):
 
 
 def make_field(setting: Setting, prefix: str = "", called: str = "") -> Any:
-    """The field of a setting, with its names, its tooltip and its range."""
+    """The field of a setting."""
     if setting.of:
         kind: Any = OptionsField
     elif setting.entries():
@@ -316,8 +316,12 @@ def make_field(setting: Setting, prefix: str = "", called: str = "") -> Any:
         kind = NumberField
     else:
         kind = CheckField if setting.kind is bool else TextField
-    field = kind(setting)
-    field.setObjectName(camel(prefix, called or setting.name, kind.kind))
+    return named(kind(setting), setting, prefix, called)
+
+
+def named(field: Any, setting: Setting, prefix: str = "", called: str = "") -> Any:
+    """The field with its names, its tooltip and its range."""
+    field.setObjectName(camel(prefix, called or setting.name, field.kind))
     field.setAccessibleName(setting.title)
     reach = f" ({setting.range()})" if setting.range() and not setting.entries() else ""
     field.setToolTip(setting.tip + reach)

@@ -18,9 +18,10 @@ from PySide6.QtWidgets import (
 )
 
 from diffviz.controls.classes import ClassChoice
-from diffviz.controls.fields import OptionsField, camel, make_field
+from diffviz.controls.fields import OptionsField, camel, make_field, named
 from diffviz.controls.guide import GuideChoice
 from diffviz.controls.model import ModelChoice
+from diffviz.controls.picture import PictureField
 from diffviz.shell.session import Session
 from trainer.ask import Ask, settings_of
 from trainer.problems import Problem
@@ -68,6 +69,8 @@ class Form(QObject, Generic[A]):
                     self.fields[name] = ClassChoice(prefix, one, self.settings["guidance"], parent)
                 case "guide":
                     self.fields[name] = GuideChoice(prefix, one)
+                case _ if one.picture:
+                    self.fields[name] = named(PictureField(one), one, prefix)
                 case "checkpoint" | "guidance" if self._of_another(name):
                     pass
                 case _:

@@ -131,6 +131,38 @@ class Files:
 
         self.window.start(read, lambda found: self.window.reopen(found[-1]))
 
+    def take(self, path: Path) -> None:
+        """Open a file that was exported here; another goes to the view on the stage, as a picture.
+
+        Where neither can be done the sentence is that of opening.
+        """
+        field = self.window.view.picture_field()
+
+        def read() -> Iterator[dict[str, Any] | None]:
+            from diffviz.export.files import settings_in
+
+            try:
+                yield settings_in(path)
+            except Problem:
+                if field is None:
+                    raise
+                yield None
+
+        def took(found: list[dict[str, Any] | None]) -> None:
+            if (settings := found[-1]) is not None:
+                self.window.reopen(settings)
+            elif field is not None:
+                field.take(path)
+
+        self.window.start(read, took)
+
+    def paste(self) -> None:
+        """Give the picture that is on the clipboard to the view on the stage."""
+        if (field := self.window.view.picture_field()) is None:
+            self.window.session.message.emit("This view takes no picture.")
+        else:
+            field.paste()
+
     def make_report(self) -> None:
         """Draw the report's figures from all runs, and open their page in the browser."""
         from diffviz.views.runs import work

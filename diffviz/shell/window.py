@@ -105,6 +105,7 @@ class MainWindow(QMainWindow):
         return {
             "&File": [
                 Action("openPictureAction", "&Open an exported picture…", "Ctrl+O", files.ask_open),
+                Action("pastePictureAction", "&Paste a picture into this view", "", files.paste),
                 Action("exportGridAction", "Export &grid…", "Ctrl+E", files.ask_grid),
                 Action("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E",
                        files.ask_animation),
@@ -333,7 +334,7 @@ class MainWindow(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         for url in event.mimeData().urls()[:1]:
-            self.files.open(Path(url.toLocalFile()))
+            self.files.take(Path(url.toLocalFile()))
 
     def settings(self) -> dict[str, Any]:
         """What makes the view on the stage again, for files. A Problem where it shows nothing."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
+from diffviz.controls.picture import PictureField
 from diffviz.jobs import Latest
 from diffviz.shell.session import Session
 from diffviz.widgets.timeline import Timeline
@@ -39,7 +40,6 @@ class View(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.works: list[Latest] = []
 
     def latest(
         self,
@@ -52,7 +52,6 @@ class View(QWidget):
         `failed` gets a sentence if it fails; without it the window shows that.
         """
         work = Latest(self)
-        self.works.append(work)
         work.produced.connect(take)
         work.failed.connect(failed or self.session.problem)
         if ended is not None:
@@ -60,9 +59,15 @@ class View(QWidget):
         return work
 
     def shutdown(self) -> None:
-        """End every worker."""
-        for work in self.works:
+        """End every worker, those of its controls too."""
+        for work in self.findChildren(Latest):
             work.shutdown()
+
+    def picture_field(self) -> PictureField | None:
+        """What takes a picture that is dropped on the view, or pasted; None where nothing does."""
+        fields = self.findChildren(PictureField)
+        fields.sort(key=lambda field: (not field.hasFocus(), not field.isVisible()))
+        return fields[0] if fields else None
 
     def ask(self) -> Any:
         """What makes this view again: what it shows, or else would show. A Problem if nothing."""

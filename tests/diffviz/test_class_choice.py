@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox
 
 from diffviz.views.growing import grow
 from diffviz.views.samplers.work import Column, Samplers
@@ -81,9 +82,9 @@ def test_a_row_of_trajectories_asks_for_its_class(qtbot, conditional, window):
     assert not stage.rows["sde"]["classes"].isVisible()
     plain = window.session.models["sde"]
     window.session.open_model("sde", conditional.name)
-    stage.begin_at.setCurrentIndex(1)
+    qtbot.keyClick(stage.findChild(QComboBox, "startCombo"), Qt.Key.Key_Down)
     assert window.minimumSizeHint().width() <= 1280
-    stage.begin_at.setCurrentIndex(0)
+    qtbot.keyClick(stage.findChild(QComboBox, "startCombo"), Qt.Key.Key_Up)
     window.session.open_model("sde", plain)
     row.set_values({"classes": "4", "guidance": 2.0, "sampler": "ddim"})
     press(qtbot, stage.sample_button)

@@ -81,7 +81,7 @@ def test_a_typed_number_is_that_number_in_any_locale(qtbot, locale, name, text, 
 @pytest.mark.parametrize("text", ["fast", "0", "-1", "2", "1.2.3", "1,000,000"])
 def test_what_is_no_such_number_is_refused_in_sight(qtbot, form, monkeypatch, text):
     field, said = form["rate"], []
-    monkeypatch.setattr(field, "refused", said.append)
+    monkeypatch.setattr("diffviz.controls.fields.refuse", lambda _, words: said.append(words))
     typed(qtbot, field, text)
     assert field.value() == 0.002
     assert field.lineEdit().text() == "0.002"

@@ -56,6 +56,7 @@ def choose_image(qtbot, view, name, image):
     field.selectAll()
     qtbot.keyClicks(field, image)
     qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: not field.reading.busy, timeout=20_000)
     qtbot.waitUntil(lambda: view.wanted() is not None, timeout=20_000)
 
 

@@ -3,9 +3,10 @@
 import pytest
 from PySide6.QtCore import Qt
 
+from diffviz.controls.fields import named
 from diffviz.controls.form import read_stored, stored
+from diffviz.controls.picture import PictureField
 from diffviz.views.edit import work as work_edit
-from diffviz.views.edit.image import ImageField
 from diffviz.views.edit.view import EditView
 from trainer.ask import settings_of
 from trainer.problems import Problem
@@ -53,7 +54,8 @@ def test_what_version_1_stored_is_read():
 
 
 def test_images_are_stepped_through(qtbot):
-    field = ImageField(settings_of(Inpainting)["image"], "inpaint")
+    one = settings_of(Inpainting)["image"]
+    field = named(PictureField(one), one, "inpaint")
     qtbot.addWidget(field)
     assert field.objectName() == "inpaintImageSpin"
     for key, wanted in ((Qt.Key.Key_Up, "1"), (Qt.Key.Key_Down, "0"), (Qt.Key.Key_Down, "0")):

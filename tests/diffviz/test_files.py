@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox, QWidget
 from diffviz.controls.form import stored
 from diffviz.export import FORMATS, ExportSettings, Format, formats
 from diffviz.export.files import settings_in
+from diffviz.jobs import Latest
 from diffviz.shell.files import Files
 from diffviz.shell.session import Session
 from diffviz.views.view import View
@@ -296,7 +297,7 @@ def test_files_of_version_1_open_in_every_view(qtbot, window, tmp_path):
     window.session.problem.connect(said.append)
 
     def shows(name):
-        busy = [w.busy for w in window.views[name].works]
+        busy = [w.busy for w in window.views[name].findChildren(Latest)]
         # The runs view never ends following its run.
         return window.view_id == name and not window.jobs and (name == "runs" or not any(busy))
 

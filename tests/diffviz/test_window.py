@@ -11,7 +11,15 @@ from PIL import Image
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox, QPushButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QMessageBox,
+    QPushButton,
+    QWidget,
+)
 
 from diffviz.export.files import settings_in
 from diffviz.shell import style
@@ -264,7 +272,7 @@ def test_both_rows_start_from_the_same_noise(window):
 
 def test_sampling_starts_from_a_noised_image(qtbot, window):
     stage = window.trajectories
-    stage.begin_at.setCurrentIndex(1)
+    qtbot.keyClick(stage.findChild(QComboBox, "startCombo"), Qt.Key.Key_Down)
     stage.form["start"].setValue(0.25)
     qtbot.mouseClick(stage.sample_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: stage.asked.start == 0.25 and bool(stage.nfe), timeout=30_000)

@@ -113,6 +113,7 @@ def test_the_exact_models_gain_is_wieners_on_every_process(process):
     opened = SimpleNamespace(
         model=Wiener(made, data), device="cpu",
         data=SimpleNamespace(train=coloured[count:], test=coloured[:count]),
+        images=lambda _, count: to_signed(torch.from_numpy(coloured[:count].copy())),
     )  # fmt: skip
     ground, *moments = spectra(Spectrum(count=count, times=5), opened)
     assert isinstance(ground, Ground)
@@ -192,6 +193,7 @@ def test_a_chains_times_lie_on_its_grid():
         model=Wiener(process, spectrum_of(8)), device="cpu",
         data=SimpleNamespace(train=np.zeros((2, 1, 8, 8), np.uint8),
                              test=np.full((2, 1, 8, 8), 128, np.uint8)),
+        images=lambda _, count: torch.full((count, 1, 8, 8), 1 / 255),
     )  # fmt: skip
     ground, *moments = spectra(Spectrum(count=2, times=33), opened)
     assert ground.times == pytest.approx([1, 0.75, 0.5, 0.25])

@@ -1,5 +1,6 @@
 """One image file as bytes of grey or colour."""
 
+import io
 import os
 import struct
 import warnings
@@ -36,10 +37,13 @@ IMAGE_ERRORS = (
 )
 
 
-def opened(path: Path) -> Image.Image:
+Source = Path | io.BytesIO  # a file, or what would be in one
+
+
+def opened(path: Source) -> Image.Image:
     """The image in that file, set upright as the camera says; a Problem if it cannot be read."""
     try:
-        if path.exists() and not path.is_file():
+        if isinstance(path, Path) and path.exists() and not path.is_file():
             raise ValueError("it is no file")  # a pipe would be waited for
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -58,8 +62,10 @@ def is_deep(path: Path) -> bool:
         return True  # `opened` says what is wrong
 
 
-def _unreadable(path: Path, error: Exception) -> Problem:
-    name = os.fsencode(path).decode("utf-8", "replace")
+def _unreadable(path: Source, error: Exception) -> Problem:
+    name = "The picture"
+    if isinstance(path, Path):
+        name = os.fsencode(path).decode("utf-8", "replace")
     return Problem(f"{name} is not an image that can be read ({error}): mend it or take it away.")
 
 
@@ -88,7 +94,7 @@ def levels_of(images: Iterable[Image.Image]) -> Levels:
 
 
 def read_image(
-    path: Path, height: int, width: int | None = None, levels: Levels | None = None
+    path: Source, height: int, width: int | None = None, levels: Levels | None = None
 ) -> np.ndarray:
     """An image file as uint8 (height, width) or (height, width, 3), square unless `width` is given.
 
@@ -97,7 +103,13 @@ def read_image(
     floats, `levels` are black and white, by default its own (`levels_of`). What is transparent
     becomes white.
     """
-    image = opened(path)
+    image = in_bytes(opened(path), path, levels)
+    size = (width or height, height)
+    return np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS))
+
+
+def in_bytes(image: Image.Image, path: Source, levels: Levels | None = None) -> Image.Image:
+    """What was read of `path` in bytes of grey (mode L) or colour (RGB), as `read_image` says."""
     try:
         if image.mode[0] in "IF":
             values = np.asarray(image, np.float64)
@@ -110,15 +122,12 @@ def read_image(
             image = image.convert("RGBA")
             paper = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(paper, image)
-        if image.mode not in ("1", "L"):
-            image = image.convert("RGB")
-            red, green, blue = np.asarray(image).transpose(2, 0, 1)
-            if np.array_equal(red, green) and np.array_equal(red, blue):
-                image = image.getchannel(0)
-        else:
-            image = image.convert("L")
-        size = (width or height, height)
-        return np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS))
+        if image.mode in ("1", "L"):
+            return image.convert("L")
+        image = image.convert("RGB")
+        red, green, blue = np.asarray(image).transpose(2, 0, 1)
+        alike = np.array_equal(red, green) and np.array_equal(red, blue)
+        return image.getchannel(0) if alike else image
     except IMAGE_ERRORS as error:
         raise _unreadable(path, error) from error
 

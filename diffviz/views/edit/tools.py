@@ -22,7 +22,6 @@ from diffviz.controls.fields import choose
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.edit import work
-from diffviz.views.edit.image import ImageField
 from diffviz.widgets.mask import MaskPainter
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
@@ -61,13 +60,10 @@ class Tool(QWidget):
         self.request: Any = None  # what the views show, or are about to
         self.share = 0.0  # of it that is done
         self.report = ""  # what is to be said of it
-        without = ("model", "checkpoint", *self.images_of, *self.apart)
-        self.form = Form(self.kind, self.key, session, self, without=without)
-        known = settings_of(self.kind)
-        self.images = {name: ImageField(known[name], self.key) for name in self.images_of}
-        for name, field in self.images.items():
-            field.set_value(getattr(first, name))
-            field.changed.connect(self.changed)
+        begin = {name: getattr(first, name) for name in self.images_of}
+        without = ("model", "checkpoint", *self.apart)
+        self.form = Form(self.kind, self.key, session, self, begin, without)
+        self.images = {name: self.form[name] for name in self.images_of}
         self.form.changed.connect(self.changed)
 
     @property
@@ -77,14 +73,7 @@ class Tool(QWidget):
 
     def head(self, *names: str) -> QHBoxLayout:
         """The images that are asked for, and these settings, in a row."""
-        row = QHBoxLayout()
-        for name, field in self.images.items():
-            label = QLabel(settings_of(self.kind)[name].title)
-            label.setBuddy(field)
-            row.addWidget(label)
-            row.addWidget(field)
-        row.addLayout(self.form.row(*names), 1)
-        return row
+        return self.form.row(*self.images_of, *names)
 
     def names(self) -> tuple[str, ...]:
         """The images that are wanted."""
@@ -96,8 +85,7 @@ class Tool(QWidget):
 
     def current(self, of: dict[str, str]) -> Any:
         """What the controls ask of a model `of` that name and checkpoint."""
-        images = {name: field.value() for name, field in self.images.items()}
-        return self.form.ask(**of, **images)
+        return self.form.ask(**of)
 
     def wanted(self, of: dict[str, str]) -> Any:
         """The same; None while something is missing."""
@@ -118,8 +106,6 @@ class Tool(QWidget):
     def prepare(self, ask: Any) -> None:
         """Set the controls."""
         self.form.restore(ask)
-        for name, field in self.images.items():
-            field.set_value(getattr(ask, name))
 
 
 def name_it(widget: Any, name: str, tip: str) -> Any:
@@ -191,13 +177,13 @@ class InpaintTool(Tool):
         self.timeline = Timeline()
         self.timeline.set_caption("")
 
-        form, (image,) = self.form, self.images.values()
+        form = self.form
         upper = form.row("sampler", "steps", "repeats", end=False)
         upper.addStretch(1)
         lower = form.row("seed", "count", end=False)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.addLayout(row_of("Image", image, "Forget", self.forget), 0, 0)
+        grid.addLayout(row_of(form.row("image", end=False), "Forget", self.forget), 0, 0)
         grid.addLayout(row_of("Brush", self.brush, self.clear_button, form.more_button), 1, 0)
         grid.addLayout(upper, 0, 1)
         grid.addLayout(row_of(lower, "Show", self.show_what), 1, 1)

@@ -14,7 +14,7 @@ from diffviz.widgets.lines import Line, LinesPlot, legend
 from diffviz.widgets.mosaic import Mosaic, compose
 
 TITLES = {
-    "noisy": "x<sub>t</sub>: test images, noised",
+    "noisy": "x<sub>t</sub>: images, noised",
     "learnt": "the learnt guess",
     "training-set": "the training set's guess",
     "gaussian": "its Gaussian's guess",
@@ -58,7 +58,7 @@ class ExactView(LevelsView):
             title = QLabel(words)
             title.setTextFormat(Qt.TextFormat.RichText)
             grid.addWidget(title, 2 * row, column, Qt.AlignmentFlag.AlignHCenter)
-            view = Mosaic("Reading the test images…")
+            view = Mosaic("Reading the images…")
             view.setObjectName(f"exact{name.title().replace('-', '')}View")
             view.setAccessibleName(words.replace("<sub>", "").replace("</sub>", ""))
             view.hovered.connect(self._mark_image)
@@ -74,7 +74,7 @@ class ExactView(LevelsView):
         middle.addLayout(right, 4)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(self.form.row("model", "count", "known", "seed"))
+        layout.addLayout(self.form.row("model", "image", "count", "known", "seed"))
         layout.addLayout(middle, 1)
         layout.addWidget(self.timeline)
         layout.addWidget(

@@ -10,7 +10,7 @@ from diffviz.views.levels import coarse_first
 from trainer.ask import setting
 from trainer.catalogue import EXACT
 from trainer.config import MOST_SEED, ExactConfig
-from trainer.requests import OfModel
+from trainer.requests import OfModel, picture
 
 LEAST_TIME, TIMES = 0.02, 25
 PAIRS = {
@@ -22,12 +22,15 @@ PAIRS = {
 
 @dataclass(frozen=True)
 class Exact(OfModel):
-    """Held-out images, noised to each t and guessed by the learnt model and by both exact ones."""
+    """Images, noised to each t and guessed by the learnt model and by both exact ones."""
 
     # fmt: off
     model: str = setting("modern-sde", "Model", "The trained model that is compared")
+    image: str = picture(
+        "0", "Image", ": the first of those compared, or one picture under other noise each",
+    )
     count: int = setting(
-        16, "Test images", "How many test images are noised and guessed: more make a steadier "
+        16, "Images", "How many are noised and guessed: more make a steadier "
         "curve", least=1, most=256, suggested=(4, 16, 36, 64),
     )
     known: int | None = setting(
@@ -60,13 +63,12 @@ def compare(ask: Exact, places: tuple[Path, ...]) -> Iterator[Level]:
     from diffviz.views.pictures import pictures
     from trainer.denoiser import Denoiser, latest_time, predict
     from trainer.drawing import open_model, seeds
-    from trainer.images import to_signed
     from trainer.runs.exact import run_named
     from trainer.samplers import Noise
 
     opened = open_model(ask, places)
     process, config = opened.model.process, opened.run.config
-    images = to_signed(torch.from_numpy(opened.data.test[: ask.count].copy())).to(opened.device)
+    images = opened.images(ask.image, ask.count)
     noise = Noise(seeds(ask.seed, range(len(images))), opened.shape, process, opened.device).start()
     known = ask.known or config.limit_images
     exact = {

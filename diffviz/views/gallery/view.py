@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from diffviz.controls.beginning import BeginningChoice
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.gallery import work
@@ -83,6 +84,8 @@ class GalleryView(View):
 
     def _make_actions(self) -> QHBoxLayout:
         self.status = QLabel(objectName="galleryStatus")
+        # Else as wide as its words, and so the window.
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.stop_button = QPushButton("Stop", objectName="stopGalleryButton", enabled=False)
         self.stop_button.setToolTip("Draw no further; what is finished stays")
         self.sample_button = QPushButton("Draw samples", objectName="gallerySampleButton")
@@ -91,6 +94,7 @@ class GalleryView(View):
         self.sample_button.clicked.connect(self.press)
         self.stop_button.clicked.connect(self.stop)
         row = self.form.row("classes", end=False)
+        row.addLayout(BeginningChoice(self.form))
         row.addWidget(self.status, 1)
         row.addWidget(self.stop_button)
         row.addWidget(self.sample_button)

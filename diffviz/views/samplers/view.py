@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from diffviz.controls.beginning import BeginningChoice
 from diffviz.controls.form import Form
 from diffviz.shell import style
 from diffviz.shell.session import Session
@@ -79,6 +80,10 @@ class SamplersView(ComparingView):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addLayout(self.form.row("model", "count", "seed", "reference", "judged"))
+        asked = self.form.row("classes", end=False)
+        asked.addLayout(BeginningChoice(self.form))
+        asked.addStretch(1)
+        layout.addLayout(asked)
         layout.addLayout(self._make_actions())
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.area)
@@ -109,7 +114,7 @@ class SamplersView(ComparingView):
         self.add_button = QPushButton("Add column", objectName="addColumnButton")
         self.sweep_button = QPushButton("Add sweep", objectName="sweepButton")
         self.name_buttons("samplers", "Comparing", "Compare", "compareButton")
-        row = self.form.row("classes", end=False)
+        row = QHBoxLayout()
         for widget, name, tip in (
             (self.add_button, "Add column", "Another column: the last sampler with twice the "
              "steps, to be changed as you like"),

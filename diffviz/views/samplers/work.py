@@ -7,7 +7,7 @@ from trainer.ask import Choice, setting, settings_of
 from trainer.comparing import REFERENCES
 from trainer.config import MOST_SEED
 from trainer.problems import Problem
-from trainer.requests import Drawing, OfClasses, Solver, classes_of_version_1
+from trainer.requests import Beginning, Drawing, OfClasses, Solver, classes_of_version_1
 
 PLOTS = (Choice("error", "error (RMS)"), Choice("fid", "FID"))
 MOST_COLUMNS = 16
@@ -23,7 +23,7 @@ FIRST = (Column("ddim", 10), Column("ddim", 40), Column("ddpm", 50), Column("eul
 
 # fmt: off
 @dataclass(frozen=True)
-class Samplers(OfClasses):
+class Samplers(Beginning, OfClasses):
     """A comparison: columns that share model, noise and number of images."""
 
     version: ClassVar[int] = 2
@@ -51,7 +51,7 @@ class Samplers(OfClasses):
 
     def drawing(self, column: Column) -> Drawing:
         """What that column draws."""
-        shared = (*settings_of(OfClasses), "count", "seed")
+        shared = (*settings_of(OfClasses), *settings_of(Beginning), "count", "seed")
         values = {name: getattr(self, name) for name in shared}
         return Drawing(**values, **{name: getattr(column, name) for name in settings_of(Column)})
 

@@ -78,8 +78,6 @@ class SliceView(LevelsView):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, work.TIMES, parent)
         self.at = -1  # the point under the pointer; -1: the middle
-        for name in work.CORNERS:
-            self.form[name].setFixedWidth(84)
         self.plots: dict[str, SlicePlot] = {}
         self.titles: dict[str, QLabel] = {}
         grid = QGridLayout()

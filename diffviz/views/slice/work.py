@@ -11,7 +11,7 @@ from diffviz.views.levels import coarse_first
 from trainer.ask import setting
 from trainer.catalogue import EXACT
 from trainer.config import MOST_SEED, ExactConfig
-from trainer.requests import IMAGE_TIP, OfModel
+from trainer.requests import OfModel, picture
 
 LEAST_TIME, MOST_TIME, TIMES = 0.05, 0.95, 19
 HEAT = 121  # pixels a side
@@ -24,9 +24,9 @@ class Slice(OfModel):
 
     # fmt: off
     model: str = setting("modern-sde", "Model", "The trained model whose score is drawn")
-    first: str = setting("train:0", "Images", IMAGE_TIP)
-    second: str = setting("train:1", "Second image", IMAGE_TIP)
-    third: str = setting("train:2", "Third image", IMAGE_TIP)
+    first: str = picture("train:0", "Images")
+    second: str = picture("train:1", "Second image")
+    third: str = picture("train:2", "Third image")
     beside: str = setting(
         "training-set", "Beside", "The exact model of the same data that it is compared with",
         choices=EXACT,

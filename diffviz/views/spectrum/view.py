@@ -112,7 +112,7 @@ class SpectrumView(View):
     def _build(self) -> None:
         for label in (self.status, self.facts):  # else as wide as their words, and so the window
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        row = self.form.row("model", "count", "seed")
+        row = self.form.row("model", "image", "count", "seed")
         row.setStretch(row.count() - 1, 0)
         row.addWidget(self.status, 1)
         row.addWidget(self.stop_button)

@@ -8,7 +8,6 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QApplication,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -17,7 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from diffviz.controls.fields import choose, narrow
+from diffviz.controls.beginning import BeginningChoice
+from diffviz.controls.fields import narrow
 from diffviz.controls.form import Form
 from diffviz.shell.session import ROWS, Session
 from diffviz.views.pictures import BINS
@@ -70,7 +70,7 @@ class TrajectoriesView(View):
         }
         self.steps = {row: form["steps"] for row, form in self.rows.items()}
         self.form = Form(
-            self.kind, "", session, self, {"start": 0.5}, without=(*ROWS, "fraction"),
+            self.kind, "", session, self, without=(*ROWS, "fraction"),
             called={"seed": "sampleSeed"},
         )  # fmt: skip
         self.spent = {row: QLabel(objectName=f"{row}NfeLabel") for row in ROWS}
@@ -113,31 +113,16 @@ class TrajectoriesView(View):
         self.show_time()
 
     def _make_controls(self) -> QHBoxLayout:
-        self.begin_at = QComboBox(objectName="startCombo")
-        self.begin_at.setAccessibleName("Start")
-        self.begin_at.setToolTip("Pure noise, or an image noised part of the way")
-        self.begin_at.addItem("noise", "noise")
-        self.begin_at.addItem("an image", "image")
-        self.begin_at.currentIndexChanged.connect(self._follow_start)
-        self.form["start"].setPrefix("t = ")
-        self.form["image"].setFixedWidth(80)
-        for combo in (self.begin_at, self.form["show"], self.form["layout"]):
+        for combo in (self.form["show"], self.form["layout"]):
             narrow(combo, 6)
         controls = self.form.row("count", "seed", end=False)
-        controls.addWidget(QLabel("Start"))
-        controls.addWidget(self.begin_at)
-        controls.addLayout(self.form.row("image", "start", end=False, labelled=False))
+        controls.addLayout(BeginningChoice(self.form))
         controls.addLayout(self.form.row("show", end=False))
         controls.addLayout(self.form.row("layout", end=False, labelled=False))
         controls.addStretch(1)
         controls.addWidget(self.stop_button)
         controls.addWidget(self.sample_button)
-        self._follow_start()
         return controls
-
-    def _follow_start(self) -> None:
-        for name in ("image", "start"):
-            self.form[name].setVisible(self.begin_at.currentData() == "image")
 
     def _make_views(self) -> QGridLayout:
         self.views: dict[tuple[str, str], Mosaic] = {}
@@ -243,8 +228,7 @@ class TrajectoriesView(View):
     def wanted(self) -> work.Trajectories:
         """What the controls ask for."""
         rows: dict[str, Any] = {row: form.ask() for row, form in self.rows.items()}
-        start = self.form["start"].value() if self.begin_at.currentData() == "image" else 1.0
-        return self.form.ask(**rows, start=start, fraction=self.timeline.fraction())
+        return self.form.ask(**rows, fraction=self.timeline.fraction())
 
     def sample(self) -> None:
         """Draw anew under the present settings, and play it as it comes."""
@@ -336,11 +320,8 @@ class TrajectoriesView(View):
             if self.session.has(ask.rows[row].model):
                 self.session.open_model(row, ask.rows[row].model)
         self.form.set_values(
-            {n: getattr(ask, n) for n in ("count", "seed", "image", "show", "layout")}
+            {n: getattr(ask, n) for n in ("count", "seed", "image", "start", "show", "layout")}
         )
-        choose(self.begin_at, "image" if ask.start < 1 else "noise")
-        if ask.start < 1:
-            self.form["start"].set_value(ask.start)
         self.timeline.set_fraction(ask.fraction)
 
     def restore(self, ask: work.Trajectories) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from diffviz.views.pictures import BINS, pictures
-from trainer.ask import Ask, Choice, setting
+from trainer.ask import Choice, setting
 from trainer.config import MOST_SEED
-from trainer.requests import IMAGE_TIP, Drawing, Sampling, classes_of_version_1
+from trainer.requests import Beginning, Drawing, Sampling, classes_of_version_1, picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ class Row(Sampling):
 
 
 @dataclass(frozen=True)
-class Trajectories(Ask):
+class Trajectories(Beginning):
     """Two rows that start from the same noise, drawn for `count` images.
 
     `start` < 1 begins from `image` noised to that t, rather than from noise.
@@ -57,10 +57,7 @@ class Trajectories(Ask):
         suggested=(1, 4, 16, 64),
     )
     seed: int = setting(0, "Seed", "The noise that both rows start from", least=0, most=MOST_SEED)
-    start: float = setting(
-        1.0, "Start at t", "1: pure noise; below, an image noised so far first", above=0, most=1,
-    )
-    image: str = setting("train:4", "Image", IMAGE_TIP)
+    image: str = picture("train:4", "Image")
     show: str = setting(
         "state", "Show", "The noisy state, the model's guess of the clean image, the noise it "
         "sees, or what the last step changed", choices=SHOWN,
@@ -197,21 +194,11 @@ def _stride(ask: Trajectories, steps: int, shape: tuple[int, ...]) -> int:
 
 def _noising(ask: Trajectories, row: str, opened: "Opened") -> Iterator[Moment]:
     """The frames of real images' way into noise, the last first."""
-    import torch
-
     from trainer.drawing import seeds
-    from trainer.images import to_signed
     from trainer.samplers import Noise, noise_path
 
-    one, process, train = ask.rows[row], opened.model.process, opened.data.train
-    number = ask.image.rpartition(":")[2]
-    if ask.start < 1 and not number.isdecimal():  # a file: the same picture in every place
-        chosen = opened.image(ask.image).cpu().expand(ask.count, -1, -1, -1)
-    else:
-        images = train if ask.start == 1 or "train" in ask.image else opened.data.test
-        first = int(number) if ask.start < 1 else 0
-        picked = np.arange(first, first + ask.count) % len(images)
-        chosen = to_signed(torch.from_numpy(images[picked]))
+    one, process = ask.rows[row], opened.model.process
+    chosen = opened.images(ask.image if ask.start < 1 else "train:0", ask.count).cpu()
     ascending = process.times(one.steps, ask.start, one.spacing).flip(0)
     noise = Noise(seeds(ask.seed, range(ask.count)), tuple(chosen.shape[1:]), process)
     every, before = _stride(ask, one.steps, chosen.shape[1:]), None
