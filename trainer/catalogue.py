@@ -155,6 +155,16 @@ _RATES = (
     option("beta_max", 20.0, "Last beta", "The rate of noise at t = 1", above=0, most=1e4),
 )
 
+_SHIFT = option(
+    "shift",
+    1.0,
+    "Shift",
+    "The noise is so many times as strong beside the image at every t: more "
+    "pixels show through more noise, and 64 a side take 2 unless told otherwise",
+    above=0,
+    most=1e3,
+)
+
 PROCESSES = Catalogue(
     "process",
     Entry("ddpm-linear", "DDPM, linear betas", "Ho et al. 2020",
@@ -163,7 +173,7 @@ PROCESSES = Catalogue(
         "ddpm-cosine", "DDPM, cosine betas", "Nichol and Dhariwal 2021",
         "trainer.processes.chain:DDPM.cosine",
         (_STEPS, option("offset", 0.008, "Offset", "Keeps the first betas from 0", above=0, most=1),
-         _BETA_MAX),
+         _BETA_MAX, _SHIFT),
         chain=True,
     ),
     Entry(
@@ -171,15 +181,16 @@ PROCESSES = Catalogue(
         "trainer.processes.chain:DDPM.sigmoid",
         (_STEPS, option("start", -3.0, "Start", "Where on the sigmoid it starts", least=-20,
                         most=20),
-         option("end", 3.0, "End", "Where on the sigmoid it ends", least=-20, most=20), _BETA_MAX),
+         option("end", 3.0, "End", "Where on the sigmoid it ends", least=-20, most=20), _BETA_MAX,
+         _SHIFT),
         chain=True,
     ),
     Entry("ddpm-zero-snr", "DDPM, linear, zero terminal SNR", "Lin et al. 2023",
           "trainer.processes.chain:zero_terminal_snr_linear", _BETAS, chain=True),
     Entry("vp", "VP SDE", "Variance preserving (Song et al. 2021)",
-          "trainer.processes.sde:VPSDE", _RATES),
+          "trainer.processes.sde:VPSDE", (*_RATES, _SHIFT)),
     Entry("sub-vp", "sub-VP SDE", "A variance below VP's, which likelihoods favour",
-          "trainer.processes.sde:SubVPSDE", _RATES),
+          "trainer.processes.sde:SubVPSDE", (*_RATES, _SHIFT)),
     Entry(
         "ve", "VE SDE", "Variance exploding: the image stays, the noise grows",
         "trainer.processes.sde:VESDE",
@@ -187,21 +198,30 @@ PROCESSES = Catalogue(
          option("sigma_max", 50.0, "Most noise", "sigma at t = 1", above=0, most=1e6)),
     ),
     Entry("cosine", "cosine path", "The cosine schedule in continuous time (Salimans and Ho 2022)",
-          "trainer.processes.flow:CosinePath"),
+          "trainer.processes.flow:CosinePath", (_SHIFT,)),
     Entry("flow", "rectified flow", "The straight line from data to noise (Liu et al. 2022)",
-          "trainer.processes.flow:RectifiedFlow"),
+          "trainer.processes.flow:RectifiedFlow", (_SHIFT,)),
 )  # fmt: skip
 
 _WIDTH = option("width", 48, "Width", "Channels at the upper level", least=1, most=4096)
 _BLOCKS = option("blocks", 2, "Blocks", "Residual blocks a level", least=1, most=64)
+_LEVELS = (
+    option("levels", 2, "Levels", "Halvings of the image: 64 pixels a side take 3, 128 take 4 "
+           "unless told otherwise", least=2, most=10),
+    option("attentions", 1, "Attentions", "Levels that attend, from the lowest up", least=0,
+           most=10),
+    option("upper", 0, "Upper blocks", "Residual blocks at the levels above the lowest; 0: half as "
+           "many as there", least=0, most=64),
+)  # fmt: skip
 
 NETWORKS = Catalogue(
     "network",
     Entry(
-        "lean", "Lean U-Net", "Two levels, attention at the lower: trains fast on a CPU",
+        "lean", "Lean U-Net", "Two levels, attention at the lower, and more for larger images: "
+        "trains fast on a CPU",
         "trainer.networks.lean:UNet",
         (_WIDTH, _BLOCKS, option("octaves", 0, "Octaves", "Sines and cosines of the pixels that it "
-                                 "also sees, for likelihood", least=0, most=8)),
+                                 "also sees, for likelihood", least=0, most=8), *_LEVELS),
     ),
     Entry(
         "fine", "Lean U-Net, fine head", "Lean, and a head that sees each pixel: for likelihood",
@@ -211,7 +231,7 @@ NETWORKS = Catalogue(
          option("fine", 64, "Fine width", "Channels of the head at full resolution", least=1,
                 most=4096),
          option("reach", 3, "Reach", "Pixels a side that its kernels see: 1, 3 or more, odd",
-                least=1, most=15)),
+                least=1, most=15), *_LEVELS),
     ),
     Entry(
         "report", "The report's U-Net", "Three levels, attention at every one",

@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
     from trainer.cli.running import choose_device, progress, with_bar
     from trainer.data import reading, resolved
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.training import refuse, resuming
+    from trainer.training import for_size, refuse, resuming
     from trainer.training import train as training
     from trainer.training.distributed import create_together
 
@@ -74,6 +74,7 @@ def train(arguments: argparse.Namespace) -> int:
         config = config.with_changes(dataset=resolved(config.dataset))
         # Before the folder is made: a wrong name leaves none behind.
         data = with_bar(reading(config.dataset))
+        config = for_size(config, data.shape)
         refuse(config, data)
         run = create_together(arguments.run, config)
     events = training(run.config, run, choose_device(arguments.device), data)

@@ -28,8 +28,11 @@ class FineUNet(UNet):
         octaves: int = 5,
         fine: int = 64,
         reach: int = 3,
+        levels: int = 2,
+        attentions: int = 1,
+        upper: int = 0,
     ) -> None:
-        super().__init__(channels, width, blocks, classes, octaves)
+        super().__init__(channels, width, blocks, classes, octaves, levels, attentions, upper)
         seen = TOLD + channels * (1 + 2 * OCTAVES)
         self.told = nn.Conv2d(width, 4 * TOLD, 1)
         self.fine1 = nn.Conv2d(seen, fine, reach, padding="same")

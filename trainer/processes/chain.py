@@ -39,19 +39,34 @@ class DDPM(Process):
         return cls(torch.linspace(beta_start, beta_end, steps, dtype=torch.float64))
 
     @classmethod
-    def cosine(cls, steps: int = 1000, offset: float = 0.008, beta_max: float = 0.999) -> "DDPM":
+    def cosine(
+        cls, steps: int = 1000, offset: float = 0.008, beta_max: float = 0.999, shift: float = 1.0
+    ) -> "DDPM":
         """Nichol and Dhariwal 2021, arXiv:2102.09672, equation 17."""
         i = torch.arange(steps + 1, dtype=torch.float64) / steps
         bars = torch.cos((i + offset) / (1 + offset) * math.pi / 2) ** 2
-        return cls((1 - bars[1:] / bars[:-1]).clamp_max(beta_max))
+        return cls._of(bars, beta_max, shift)
 
     @classmethod
     def sigmoid(
-        cls, steps: int = 1000, start: float = -3.0, end: float = 3.0, beta_max: float = 0.999
+        cls,
+        steps: int = 1000,
+        start: float = -3.0,
+        end: float = 3.0,
+        beta_max: float = 0.999,
+        shift: float = 1.0,
     ) -> "DDPM":
         """Jabri et al. 2022, arXiv:2212.11972: alpha-bar falls along a sigmoid."""
         u = torch.linspace(start, end, steps + 1, dtype=torch.float64).sigmoid()
-        bars = (u[-1] - u) / (u[-1] - u[0])
+        return cls._of((u[-1] - u) / (u[-1] - u[0]), beta_max, shift)
+
+    @classmethod
+    def _of(cls, bars: Tensor, beta_max: float, shift: float) -> "DDPM":
+        """The chain of those alpha-bars (T + 1,), up to a factor, but with the noise `shift` times
+        as strong: SNR / shift² at every step (Hoogeboom et al. 2023, arXiv:2301.11093)."""
+        if shift != 1:
+            bars = bars / bars[0]
+            bars = bars / (bars + shift**2 * (1 - bars))
         return cls((1 - bars[1:] / bars[:-1]).clamp_max(beta_max))
 
     def zero_terminal_snr(self) -> "DDPM":

@@ -10,19 +10,34 @@ from trainer.processes.base import Process
 
 
 class VPSDE(Process):
-    """Variance preserving SDE, beta(t) linear (Song et al. 2021, equation 11 and appendix C)."""
+    """Variance preserving SDE, beta(t) linear (Song et al. 2021, equation 11 and appendix C).
 
-    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+    With `shift` beta is changed so that sigma / alpha is so many times as large at every t:
+    exp(B) - 1 = SNR^-1 grows by shift², B the integral of beta (trainer.processes.flow).
+    """
+
+    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, shift: float = 1.0) -> None:
         if not 0 < beta_min <= beta_max:
             raise Problem("A VP SDE needs 0 < beta_min <= beta_max.")
-        self.beta_min, self.beta_max = beta_min, beta_max
+        self.beta_min, self.beta_max, self.shift = beta_min, beta_max, shift
+
+    def _straight(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Beta without the shift, and its integral from 0 to t."""
+        rise = self.beta_max - self.beta_min
+        return self.beta_min + t * rise, t * self.beta_min + t**2 * rise / 2
+
+    def _stretched(self, total: Tensor) -> Tensor:
+        """exp(-B) + shift² (1 - exp(-B)), which is exp(B' - B)."""
+        return torch.exp(-total) - self.shift**2 * torch.expm1(-total)
 
     def beta(self, t: Tensor) -> Tensor:
-        return self.beta_min + t * (self.beta_max - self.beta_min)
+        beta, total = self._straight(t)
+        return beta if self.shift == 1 else beta * self.shift**2 / self._stretched(total)
 
     def beta_integral(self, t: Tensor) -> Tensor:
         """The integral of beta from 0 to t."""
-        return t * self.beta_min + t**2 * (self.beta_max - self.beta_min) / 2
+        _, total = self._straight(t)
+        return total if self.shift == 1 else total + self._stretched(total).log()
 
     def marginal(self, t: Tensor) -> tuple[Tensor, Tensor]:
         total = self.beta_integral(t)

@@ -53,9 +53,11 @@ class Outlook:
 def outlook(config: ExperimentConfig) -> Iterator[Outlook | Reading | None]:
     """Train for about a second, and leave nothing of it. None comes after each step."""
     from trainer.data import reading
+    from trainer.training import for_size
     from trainer.training.speed import FIRST_DIGITS, speed
 
     data = yield from reading(config.dataset)
+    config = for_size(config, data.shape)
     count, rate = len(data.train[config.chosen(len(data.train))]), 0.0
     for found in speed(config, data):
         rate = found
@@ -70,13 +72,14 @@ def training(
     """Create the run, or without `config` resume it, for `epochs` in all; pass the events on."""
     from trainer.data import reading, resolved
     from trainer.runs import Run
-    from trainer.training import refuse, resuming, train
+    from trainer.training import for_size, refuse, resuming, train
 
     if config is None:
         run, data = yield from resuming(folder, epochs=epochs)
     else:
         config = config.with_changes(dataset=resolved(config.dataset))
         data = yield from reading(config.dataset)
+        config = for_size(config, data.shape)
         refuse(config, data)
         run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)
