@@ -39,6 +39,7 @@ from diffviz.views.view import View
 from diffviz.widgets.plot import Plot
 from trainer.problems import Problem
 
+BETWEEN_MS = 1  # makes the next piece wait for a turn of its own: of 0 ms many share one
 FIRST_SIGHT_MS = 30  # what the screen needs to show the first frame before work begins
 THEMES = {
     "System": Qt.ColorScheme.Unknown,
@@ -217,7 +218,7 @@ class MainWindow(QMainWindow):
         """What comes after the first sight, a piece a turn: plots, views (`made`: to be added)."""
         if made:
             self._add(made)
-            QTimer.singleShot(0, self, self._grow)
+            QTimer.singleShot(BETWEEN_MS, self, self._grow)
         elif self._film_awaited() or self.plotting in self.jobs:
             QTimer.singleShot(10, self, self._grow)
         elif self.plotting is None:
@@ -225,11 +226,11 @@ class MainWindow(QMainWindow):
             self._grow()
         elif late := next((p for p in self.findChildren(Plot) if p.awaited), None):
             _ = late.plot  # which paints itself in a turn of its own
-            QTimer.singleShot(0, self, self._grow)
+            QTimer.singleShot(BETWEEN_MS, self, self._grow)
         elif name := next(self.later, None):
             self.setProperty("loading", False)
             self._make(name)
-            QTimer.singleShot(0, self, partial(self._grow, name))
+            QTimer.singleShot(BETWEEN_MS, self, partial(self._grow, name))
         elif self.warming in self.jobs:
             QTimer.singleShot(10, self, self._grow)
         else:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 BACKGROUND = 40  # the grey between and beside images
 LENS = 5  # how many times larger the image under the pointer is drawn
+WORTH = 1.08  # how much larger an uneven scale must make the grid than the whole one below it
 
 
 def columns_for(count: int) -> int:
@@ -32,17 +33,17 @@ def compose(
     count, height, width = images.shape[:3]
     columns = columns or columns_for(count)
     rows = math.ceil(count / columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
-    grid = np.full((*size, *images.shape[3:]), background, np.uint8)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top, left = row * (height + gap), column * (width + gap)
-        grid[top : top + height, left : left + width] = image
-    return grid
+    cells = np.full(
+        (rows * columns, height + gap, width + gap, *images.shape[3:]), background, np.uint8
+    )
+    cells[:count, :height, :width] = images
+    cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    grid = cells.reshape(rows * (height + gap), columns * (width + gap), *images.shape[3:])
+    return np.ascontiguousarray(grid[: len(grid) - gap, : grid.shape[1] - gap])
 
 
 class Mosaic(QWidget):
-    """Shows images side by side, enlarged without smoothing; a caption where there are none.
+    """Shows images side by side, every pixel a square; a caption where there are none.
 
     The image under the pointer is enlarged, and `hovered` tells its index (-1: none), so that
     other views can mark theirs.
@@ -150,16 +151,16 @@ class Mosaic(QWidget):
         return QSize(96, 96)
 
     def target(self) -> QRectF:
-        """Where the grid is painted: centred, and from twofold on a whole number of times larger.
+        """Where the grid is painted: centred, and as large as there is room for.
 
-        The scale counts device pixels, so that every image pixel is equally large on the screen.
+        Where a whole number of device pixels for each image pixel is nearly as large, it is that.
         """
         if self._picture is None:
             return QRectF()
         ratio = self.devicePixelRatioF()
         width, height = self._picture.width(), self._picture.height()
         scale = min(self.width() * ratio / width, self.height() * ratio / height)
-        if scale >= 2:
+        if 1 <= scale < WORTH * math.floor(scale):
             scale = math.floor(scale)
         left = math.floor((self.width() * ratio - width * scale) / 2)
         top = math.floor((self.height() * ratio - height * scale) / 2)
@@ -168,8 +169,14 @@ class Mosaic(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         if self._picture is not None:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
-            painter.drawImage(self.target(), self._picture, QRectF(self._picture.rect()))
+            target, picture = self.target(), self._picture
+            scale = self.scale() * self.devicePixelRatioF()
+            uneven = abs(scale - round(scale)) > 1e-6
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, uneven)
+            if uneven and scale > 1:  # first to whole squares, whose edges alone are then smooth
+                times = math.ceil(scale)
+                picture = picture.scaled(picture.width() * times, picture.height() * times)
+            painter.drawImage(target, picture, QRectF(picture.rect()))
             self._paint_marks(painter)
         else:
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))

@@ -1,12 +1,12 @@
 """What every plot is: made late, in the palette's colours, with a few words while it is empty."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QColor, QImage, QPaintEvent, QPalette
-from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QGraphicsItem, QGridLayout, QLabel, QWidget
 
-WAIT_MS = 30
+WAIT_MS = 10
 GRID = 51  # how opaque grid lines are, of 255
 
 
@@ -32,6 +32,7 @@ class Plot(QWidget):
     that looks like by `recolour`, and brings it up to date by `redraw`.
     """
 
+    turn_taken: ClassVar[bool] = False  # whether a plot was made in this turn of the event loop
     live = False  # whether many points come, among which the user may pan and zoom
 
     def __init__(
@@ -126,6 +127,8 @@ class Plot(QWidget):
         item.setTitle(self.heading or None, color=text.name(), size="10pt")
         for side in ("left", "bottom", "top", "right"):
             dress(item.getAxis(side), text, self.labels.get(side, ""))
+            # An axis with its grid is drawn once, not whenever a line over it moves.
+            item.getAxis(side).setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.recolour(palette)
 
     def show_empty(self, empty: bool) -> None:
@@ -158,10 +161,17 @@ class Plot(QWidget):
             QTimer.singleShot(0, self, self._make_in_time)
 
     def _make_in_time(self) -> None:
-        if self.window().property("loading"):
+        """Make the plot, unless the window has other work to do first: one plot a turn."""
+        if self.window().property("loading") or Plot.turn_taken:
             QTimer.singleShot(WAIT_MS, self, self._make_in_time)
-        else:
+        elif self._plot is None:
+            Plot.turn_taken = True
+            QTimer.singleShot(1, Plot._end_turn)
             _ = self.plot
+
+    @staticmethod
+    def _end_turn() -> None:
+        Plot.turn_taken = False
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

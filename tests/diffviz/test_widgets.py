@@ -222,7 +222,7 @@ def test_mosaic_paints_exactly_the_composed_pixels(qtbot, channels):
     images = np.random.default_rng(1).integers(0, 256, (9, 5, 7, *channels), np.uint8)
     mosaic = Mosaic()
     qtbot.addWidget(mosaic)
-    mosaic.resize(100, 80)
+    mosaic.resize(96, 80)
     mosaic.show_images(images)
     grid = compose(images)
     assert mosaic.images is images
@@ -235,6 +235,22 @@ def test_mosaic_paints_exactly_the_composed_pixels(qtbot, channels):
     if not channels:
         expected = expected[..., None].repeat(3, 2)
     np.testing.assert_array_equal(shown, expected)
+
+
+def test_mosaic_takes_the_room_where_whole_squares_would_leave_much(qtbot):
+    images = np.zeros((1, 10, 10), np.uint8)
+    images[0, 4:, 4:] = 255
+    mosaic = Mosaic()
+    qtbot.addWidget(mosaic)
+    mosaic.resize(36, 36)  # 3.6 to a pixel, where 3 would leave a third of it
+    mosaic.show_images(images)
+    assert mosaic.target().toRect().size() == mosaic.size()
+    shown = pixels(mosaic.grab().toImage())[..., 0]
+    edge = 0.4 * 36
+    assert not shown[: int(edge) - 1].any()
+    assert (shown[int(edge) + 2 :, int(edge) + 2 :] == 255).all()
+    mosaic.resize(32, 32)  # nearly 3: whole squares are crisper
+    assert mosaic.scale() == 3
 
 
 def test_mosaic_says_so_when_it_is_empty(qtbot):
