@@ -48,6 +48,11 @@ VIEWS = Catalogue(
         "diffviz.views.decision.view:DecisionView", group="Understand",
     ),
     Entry(
+        "copies", "Copy or create",
+        "Copy or create, and with 100 images? Models of few images and many, on the same noise",
+        "diffviz.views.copies.view:CopiesView", group="Understand",
+    ),
+    Entry(
         "exact", "Exact",
         "Copy, Gaussian, or its own? The learnt denoiser beside the exact ones",
         "diffviz.views.exact.view:ExactView", group="Understand",

@@ -38,7 +38,8 @@ def series_colour(series: int, palette: QPalette) -> QColor:
 def legend(lines: Mapping[str, int], palette: QPalette) -> str:
     """A legend in rich text of lines' names and their series."""
     return "&nbsp; ".join(
-        f"<span style='color:{series_colour(series, palette).name()}'>━━</span> {name}"
+        f"<span style='color:{series_colour(series, palette).name()}'>━━</span>&nbsp;"
+        + name.replace(" ", "&nbsp;")  # a line's name is not parted
         for name, series in lines.items()
     )
 

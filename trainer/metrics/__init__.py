@@ -43,6 +43,7 @@ __all__ = [
     "knows",
     "moments",
     "nearest",
+    "neighbours",
     "spread_out",
     "training_moments",
 ]
@@ -163,26 +164,38 @@ def coverage(points: np.ndarray, support: np.ndarray, neighbours: int = NEIGHBOU
     return inside / len(points)
 
 
-def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image its nearest training image: index (N,), and distance (N,).
+def neighbours(
+    images: np.ndarray, training: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each image its `count` nearest training images: indices and distances (N, count).
 
-    Both uint8 (…, C, H, W); the distance is the Euclidean one of pixels in [0, 1].
+    Both uint8 (…, C, H, W), the nearest first; the distance is the Euclidean one of pixels in
+    [0, 1]. In matrix products, a part of the training images at a time.
     """
     mine = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32)) / 255
-    best = torch.full((len(mine),), torch.inf)
-    index = torch.zeros(len(mine), dtype=torch.long)
+    best = torch.empty(len(mine), 0)
+    index = torch.empty(len(mine), 0, dtype=torch.long)
     for start in range(0, len(training), 5000):
         chunk = training[start : start + 5000]
         theirs = torch.from_numpy(chunk.reshape(len(chunk), -1).astype(np.float32)) / 255
         # |a - b|² less |a|², which does not change the order.
         partial = torch.addmm(theirs.square().sum(1), mine, theirs.T, alpha=-2)
-        value, place = partial.min(1)
-        closer = value < best
-        best = torch.where(closer, value, best)
-        index = torch.where(closer, place + start, index)
+        value, place = partial.topk(min(count, len(chunk)), largest=False)
+        both, places = torch.cat([best, value], 1), torch.cat([index, place + start], 1)
+        best, kept = both.topk(min(count, both.shape[1]), largest=False)
+        index = places.gather(1, kept)
     found = index.numpy()
-    gap = (images.astype(np.float64) - training[found]).reshape(len(images), -1) / 255
-    return found, np.sqrt(np.square(gap).sum(1))
+    flat = images.reshape(len(images), 1, -1).astype(np.float64)
+    gap = (flat - training[found].reshape(*found.shape, -1)) / 255
+    distance = np.sqrt(np.square(gap).sum(2))
+    order = np.argsort(distance, 1, kind="stable")  # products round: near-ties may have changed
+    return np.take_along_axis(found, order, 1), np.take_along_axis(distance, order, 1)
+
+
+def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each image its nearest training image: index (N,), and distance (N,), as `neighbours`."""
+    found, distance = neighbours(images, training, 1)
+    return found[:, 0], distance[:, 0]
 
 
 def spread_out(images: np.ndarray, count: int) -> np.ndarray:

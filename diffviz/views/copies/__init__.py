@@ -1,0 +1,1 @@
+"""Copies or creations: what models draw that learnt from other images."""
