@@ -19,7 +19,7 @@ from trainer.ask import Choice, setting
 from trainer.catalogue import PRECISIONS, SAMPLERS
 from trainer.config import MOST_SEED
 from trainer.problems import Problem
-from trainer.requests import IMAGE_TIP, OfModel, Solver
+from trainer.requests import OfModel, Solver, picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Decision(Solver, OfModel):
     model: str = setting("modern-unconditional", "Model", "The trained model that continues; it is "
                          "asked for no class")
     begin: str = setting("image", "From", "What is continued", choices=BEGINNINGS)
-    image: str = setting("0", "Image", IMAGE_TIP + "; after a number, those that follow it too")
+    image: str = picture("0", "Image", "; after a number, those that follow it too")
     count: int = setting(
         40, "Images", "How many images: more tell the classes apart better", least=1, most=1000,
         suggested=(1, 10, 40, 100),

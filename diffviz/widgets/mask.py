@@ -22,6 +22,7 @@ class MaskPainter(Mosaic):
         super().__init__(placeholder, parent)
         self.brush = 5  # pixels across
         self._mask = np.zeros((0, 0), bool)
+        self._shown = True
         self._before: QPointF | None = None  # where the pointer was, in image pixels
         self._cursor = QPointF(0.5, 0.5)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -35,6 +36,11 @@ class MaskPainter(Mosaic):
         """Show this mask, bool (H, W)."""
         self._mask = mask.copy()
         self._cursor = QPointF(mask.shape[1] / 2, mask.shape[0] / 2)
+        self.update()
+
+    def show_mask(self, on: bool) -> None:
+        """Whether the paint can be seen."""
+        self._shown = on
         self.update()
 
     def show_image(self, image: np.ndarray) -> None:
@@ -100,7 +106,8 @@ class MaskPainter(Mosaic):
         colours = np.zeros((height, width, 4), np.uint8)
         colours[self._mask] = PAINT
         overlay = QImage(colours.data, width, height, 4 * width, QImage.Format.Format_RGBA8888)
-        painter.drawImage(self.target(), overlay, QRectF(overlay.rect()))
+        if self._shown:
+            painter.drawImage(self.target(), overlay, QRectF(overlay.rect()))
         if self.hasFocus():
             radius = self.brush / 2 * self.scale()
             painter.setPen(QPen(QColor("#56B4E9"), 2))

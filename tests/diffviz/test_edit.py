@@ -27,7 +27,7 @@ from trainer.steer import decode, encode, slerp
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 PLAIN = Qt.KeyboardModifier.NoModifier
-TOOLS = ["inpaint", "encode", "interpolate"]
+TOOLS = ["inpaint", "restore", "encode", "interpolate"]
 
 
 PRECISIONS = ["float32", "bfloat16"]
@@ -46,7 +46,7 @@ def turn_to(qtbot, view, key):
     """Click the tool's tab."""
     index = TOOLS.index(key)
     qtbot.mouseClick(view.tabs, LEFT, PLAIN, view.tabs.tabRect(index).center())
-    assert view.tool is getattr(view, key)
+    assert view.tool is view.tools[index]
     qtbot.waitUntil(lambda: view.wanted() is not None, timeout=20_000)
 
 
@@ -180,7 +180,7 @@ def test_an_image_file_and_a_mask_file_are_taken(qtbot, view, tmp_path, monkeypa
     hole[2:9, 3:20] = 255
     Image.fromarray(hole).save(tmp_path / "mask.png")
     asked = lambda *_: (str(tmp_path / "mask.png"), "")  # noqa: E731
-    monkeypatch.setattr("diffviz.views.edit.tools.QFileDialog.getOpenFileName", asked)
+    monkeypatch.setattr("diffviz.views.edit.masked.QFileDialog.getOpenFileName", asked)
     forget = view.inpaint.forget
     forget.setCurrentIndex(forget.findData("file"))
     forget.activated.emit(forget.currentIndex())

@@ -63,7 +63,6 @@ class DecisionView(LevelsView):
         super().__init__(session, self.kind().times, parent, without=("chosen",))
         self.chosen = 0
         self.told: work.Told | None = None
-        self.form["image"].setFixedWidth(84)
         self.turn = Mosaic("The image and its noised state will stand here.")
         self.ends = Picker("What comes back from t will stand here.")
         self.images = Picker("All images will stand here.")

@@ -1,4 +1,4 @@
-"""The edit view: three ways of steering a trained model without training it."""
+"""The edit view: four ways of steering a trained model without training it."""
 
 from functools import partial
 from typing import Any
@@ -20,8 +20,11 @@ from diffviz.controls.fields import choose
 from diffviz.controls.model import ModelChoice
 from diffviz.shell.session import Session
 from diffviz.views.edit import work
+from diffviz.views.edit.inpainting import InpaintTool
 from diffviz.views.edit.latents import EncodeTool, InterpolateTool
-from diffviz.views.edit.tools import InpaintTool, Tool
+from diffviz.views.edit.masked import MaskedTool
+from diffviz.views.edit.restoring import RestoreTool
+from diffviz.views.edit.tools import Tool
 from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
 from trainer.ask import settings_of
@@ -41,6 +44,11 @@ class EditView(View):
         "<p><b>Inpaint</b>: keep a part of a real image and let the model draw the rest. At every "
         "level the known part is noised to that level, so that the model sees both parts alike "
         "(Song et al. 2021; repeats: RePaint, Lugmayr et al. 2022).</p>"
+        "<p><b>Restore</b>: of an image that was blurred, made smaller or mostly lost, draw what "
+        "it may have been. What is left steers each step, through the model's guess (ΠGDM, Song "
+        "et al. 2023; DPS, Chung et al. 2022, arXiv:2209.14687). Beside it stands what would be "
+        "exact if the training images were all there is: each as likely as it explains what is "
+        "left. Their spread is the uncertainty that is left.</p>"
         "<p><b>Encode and decode</b>: the probability-flow ODE has the same marginals as the SDE "
         "but no randomness. It leads from an image to one latent, and from that latent back to "
         "the image, up to the solver's error.</p>"
@@ -59,9 +67,10 @@ class EditView(View):
         self.looked: dict[Tool, tuple[Any, ...]] = {}  # the images that each shows
         first = work.Edit()
         self.inpaint = InpaintTool(session, first.inpaint)
+        self.restoring = RestoreTool(session, first.restore)
         self.encode = EncodeTool(session, first.encode)
         self.interpolate = InterpolateTool(session, first.interpolate)
-        self.tools: list[Tool] = [self.inpaint, self.encode, self.interpolate]
+        self.tools: list[Tool] = [self.inpaint, self.restoring, self.encode, self.interpolate]
 
         self.tabs = QTabBar(objectName="editTabs")
         self.tabs.setAccessibleName("Tool")
@@ -132,7 +141,8 @@ class EditView(View):
         self._changed()
 
     def _choose_model(self) -> None:
-        self.inpaint.form.offer(self.model)
+        for tool in (self.inpaint, self.restoring):
+            tool.form.offer(self.model)
         self._changed()
 
     def _show_tool(self) -> None:
@@ -205,7 +215,7 @@ class EditView(View):
             words = f"{self.busy.title} is computing; it is given up for another."
         elif wanted is None and self.missing:
             words = self.missing
-        elif wanted is None and self.asked is None and tool is self.inpaint:
+        elif wanted is None and self.asked is None and isinstance(tool, MaskedTool):
             words = "Paint over what shall be drawn anew."
         elif wanted is None:
             words = "Reading the images…"
@@ -223,13 +233,14 @@ class EditView(View):
         return self.tool.grid()
 
     def animation(self) -> list[np.ndarray]:
-        return self.inpaint.animation() if self.tool is self.inpaint else []
+        return self.tool.animation() if isinstance(self.tool, MaskedTool) else []
 
     def ask(self) -> work.Edit:
         of = self.model.values()
         asks = {tool.key: tool.request or tool.current(of) for tool in self.tools}
-        place = self.inpaint.timeline.fraction() if self.inpaint.done else 1.0
-        show = self.inpaint.show_what.currentData()
+        film = self.tool if isinstance(self.tool, MaskedTool) else self.inpaint
+        place = film.timeline.fraction() if film.done else 1.0
+        show = film.show_what.currentData()
         return work.Edit(tool=self.tool.key, show=show, fraction=place, **asks)
 
     def prepare(self, ask: work.Edit) -> None:
@@ -237,8 +248,9 @@ class EditView(View):
         self.asked = None
         shown = getattr(ask, ask.tool)
         self.model.set_values({"model": shown.model, "checkpoint": shown.checkpoint})
-        choose(self.inpaint.show_what, ask.show)
-        self.inpaint.place = ask.fraction
+        for film in (self.inpaint, self.restoring):
+            choose(film.show_what, ask.show)
+            film.place = ask.fraction
         for index, tool in enumerate(self.tools):
             tool.prepare(getattr(ask, tool.key))
             if tool.key == ask.tool:

@@ -1,4 +1,4 @@
-"""What the edit view asks workers to do: complete, encode and decode, interpolate."""
+"""What the edit view asks workers to do: complete, restore, encode and decode, interpolate."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,16 +15,22 @@ from trainer.requests import (
     Encoding,
     Inpainting,
     Interpolation,
+    Masked,
     OfModel,
+    Restoring,
     classes_of_version_1,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainer.denoiser import Denoiser
+    from trainer.drawing import Opened, Stage
     from trainer.samplers import Frame
 
 TOOLS = (
     Choice("inpaint", "Inpaint"),
+    Choice("restore", "Restore"),
     Choice("encode", "Encode and decode"),
     Choice("interpolate", "Interpolate"),
 )
@@ -39,6 +45,7 @@ class Edit(Ask):
     version: ClassVar[int] = 2
     tool: str = setting("inpaint", "Tool", "What is done with the model", choices=TOOLS)
     inpaint: Inpainting = setting(Inpainting(image="4"), "Inpaint", "The completions")
+    restore: Restoring = setting(Restoring(), "Restore", "What a degraded image may have been")
     encode: Encoding = setting(Encoding(), "Encode and decode", "The way to a latent, and back")
     interpolate: Interpolation = setting(Interpolation(), "Interpolate", "Images between two")
     show: str = setting(
@@ -135,6 +142,39 @@ class Between:
     nfe: int
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of an image: uint8 (1, h, w[, 3])."""
+
+    measured: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Summed:
+    """What images may have been, in short: `mean` and `spread`, uint8 (1, H, W[, 3]), the latter
+    white for a standard deviation of 1.
+
+    `error`: of the mean to the original; `spreads`: the standard deviation; `residual`: of the
+    images to what is measured; each the root mean square over pixels in [-1, 1].
+    """
+
+    mean: np.ndarray = field(repr=False)
+    spread: np.ndarray = field(repr=False)
+    error: float
+    spreads: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Weighed(Summed):
+    """The training set's exact posterior: `draws` uint8 (n, H, W[, 3]) of its `known` images, of
+    which as many as `effective` share it."""
+
+    draws: np.ndarray = field(repr=False)
+    effective: float
+    known: int
+
+
 def words(mask: np.ndarray) -> str:
     """A mask, bool (H, W), as rows of 0 and 1: what an ask holds."""
     return " ".join("".join("01"[int(value)] for value in row) for row in mask)
@@ -160,13 +200,57 @@ def originals(
 
 def complete(ask: Inpainting, places: tuple[Path, ...]) -> Iterator[Completing]:
     """Draw the completions, a frame an update, batch by batch."""
-    from trainer.drawing import draw, open_model
+    from trainer.drawing import open_model
 
-    opened = open_model(ask, places)
+    for _, completing in _completing(ask, open_model(ask, places)):
+        yield completing
+
+
+def _completing(ask: Masked, opened: "Opened") -> Iterator[tuple["Stage", Completing]]:
+    """Each stage of the drawing, and what is shown of it."""
+    from trainer.drawing import draw
+
     for stage in draw(ask, opened):
         frame = stage.frame
         states, guesses = _shown(frame, opened.model), frame.x if stage.last else frame.x0
-        yield Completing(stage.first, frame.index, frame.t, states, pictures(guesses), frame.nfe)
+        shown = pictures(guesses)
+        yield stage, Completing(stage.first, frame.index, frame.t, states, shown, frame.nfe)
+
+
+def restore(
+    ask: Restoring, places: tuple[Path, ...]
+) -> Iterator[Left | Weighed | Completing | Summed]:
+    """Measure and weigh the training images, then draw as `complete`, then sum up."""
+    import torch
+
+    from trainer.drawing import measure, open_model
+    from trainer.images import to_signed
+    from trainer.restore import posterior
+    from trainer.runs.folder import training_images
+
+    opened = open_model(ask, places)
+    measured, training = measure(ask, opened), training_images(opened.data, opened.run.config)
+    yield Left(pictures(measured.operator.picture(measured.y)))
+
+    def summed(mean: "Tensor", std: "Tensor", some: "Tensor") -> dict[str, Any]:
+        rms = {"error": mean - measured.image.to(mean), "spreads": std}
+        found = {name: float(x.square().mean().sqrt()) for name, x in rms.items()}
+        residual = float(measured.residual(some.to(opened.device)).square().mean().sqrt())
+        spread = pictures(2 * std[None] - 1)
+        return {"mean": pictures(mean[None]), "spread": spread, "residual": residual, **found}
+
+    exact = posterior(measured, training)
+    draws = to_signed(training[exact.draw(ask.count, torch.Generator().manual_seed(ask.seed))])
+    yield Weighed(
+        **summed(exact.mean, exact.std, draws), draws=pictures(draws), effective=exact.effective,
+        known=len(training),
+    )  # fmt: skip
+    finals = []
+    for stage, completing in _completing(ask, opened):
+        finals += [stage.frame.x.float()] if stage.last else []
+        yield completing
+    x = torch.cat(finals)
+    yield Summed(**summed(x.mean(0), x.std(0, correction=0), x))
 
 
 def _shown(frame: "Frame", model: "Denoiser") -> np.ndarray:
