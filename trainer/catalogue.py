@@ -194,7 +194,7 @@ PROCESSES = Catalogue(
     Entry(
         "ve", "VE SDE", "Variance exploding: the image stays, the noise grows",
         "trainer.processes.sde:VESDE",
-        (option("sigma_min", 0.01, "Least noise", "sigma at t = 0", above=0, most=1e4),
+        (option("sigma_min", 0.001, "Least noise", "sigma at t = 0", above=0, most=1e4),
          option("sigma_max", 50.0, "Most noise", "sigma at t = 1", above=0, most=1e6)),
     ),
     Entry("cosine", "cosine path", "The cosine schedule in continuous time (Salimans and Ho 2022)",
@@ -307,6 +307,21 @@ PRECISIONS = (
     Choice("auto", "auto", "bfloat16 where the hardware multiplies it natively, else float32"),
     Choice("float32", "float32"),
     Choice("bfloat16", "bfloat16"),
+)
+
+DEQUANTISATIONS = (
+    Choice(
+        "truncated-normal",
+        "truncated normal",
+        "As training's noise, within a grey level (Zheng et al. 2023)",
+    ),
+    Choice("uniform", "uniform", "Over a grey level (Theis et al. 2016)"),
+    Choice(
+        "normal",
+        "normal, decoded",
+        "Training's noise as it is; the decoder's bits are added, "
+        "which suits a chain, whose least noise is wider than a level",
+    ),
 )
 
 FEATURES = (

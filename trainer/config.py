@@ -2,7 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from trainer.ask import Ask, options_of, setting, settings_of
 from trainer.catalogue import (
@@ -174,10 +174,20 @@ class ExperimentConfig(Ask):
         more=True,
     )
     # fmt: on
+    version: ClassVar[int] = 2
 
     def check(self) -> None:
         if not self.dataset.strip():
             raise Problem("Dataset (dataset) must be mnist, or a folder: it is empty.")
+
+    @classmethod
+    def migrate(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
+        """Before version 2 the variance exploding process began with a noise of 0.01."""
+        if version < 2 and values.get("process") == "ve":
+            given = values.get("process_parameters", {})
+            if isinstance(given, dict):
+                values["process_parameters"] = {"sigma_min": 0.01} | given
+        return values
 
     def chosen(self, images: int) -> slice:
         """Which of so many training images are trained on."""
@@ -324,8 +334,8 @@ PRESETS |= {
         MODERN_SDE,
         MODERN.with_changes(preset="modern-unconditional", classes=0, preview_images=16),
         MODERN_SDE.with_changes(preset="modern-sub-vp", process="sub-vp"),
-        # sigma from 0.01 to 50 as Song et al. 2021 take it for small images (appendix C). Log-sigma
-        # falls evenly in t, so the sampler's even steps in t suit it.
+        # sigma to 50 as Song et al. 2021 take it for small images (appendix C). Log-sigma falls
+        # evenly in t, so the sampler's even steps in t suit it.
         MODERN_SDE.with_changes(
             preset="modern-ve", process="ve", preview_sampler="ddim", preview_steps=50
         ),

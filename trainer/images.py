@@ -17,16 +17,6 @@ def to_bytes(x: Tensor) -> Tensor:
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def dequantise(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 (…) as float32 with uniform noise one grey level wide around each value.
-
-    A density p(x) of the result bounds the probability of the bytes (Theis et al. 2016,
-    arXiv:1511.01844): -log2 P(bytes) <= E[-log2 p(x)] - D log2(LEVEL).
-    """
-    noise = torch.rand(images.shape, generator=generator, device=generator.device)
-    return to_signed(images) + (noise.to(images.device) - 0.5) * LEVEL
-
-
 def channels_last(images: np.ndarray) -> np.ndarray:
     """Pictures (N, C, H, W) as (N, H, W), or (N, H, W, 3) where there are colours."""
     last = images.transpose(0, 2, 3, 1)

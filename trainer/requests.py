@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.ask import Ask, setting
-from trainer.catalogue import DEGRADATIONS, FEATURES, PRECISIONS, RESTORERS, SAMPLERS, SPACINGS
+from trainer.catalogue import (
+    DEGRADATIONS,
+    DEQUANTISATIONS,
+    FEATURES,
+    PRECISIONS,
+    RESTORERS,
+    SAMPLERS,
+    SPACINGS,
+)
 from trainer.config import MOST_SEED
 from trainer.masks import MASKS
 from trainer.problems import Problem
@@ -300,13 +308,38 @@ class Interpolation(OfPath):
 
 
 @dataclass(frozen=True)
-class Likelihood(OfModel):
-    """Exact bits/dim of test images by the probability-flow ODE, the variational bound beside."""
+class Likelihood(OfPath):
+    """Exact bits/dim of images by the probability-flow ODE, the variational bound beside."""
 
     # fmt: off
-    count: int = setting(16, "Test images", "How many test images", least=1)
-    seed: int = setting(0, "Seed", "Of all random draws", least=0, most=MOST_SEED)
-    batch: int = setting(64, "At a time", "Images at a time", least=1, more=True)
+    count: int = setting(
+        16, "Test images", "How many test images, spread evenly over all", least=1,
+        suggested=(16, 64, 256, 10_000),
+    )
+    dequantisation: str = setting(
+        "truncated-normal", "Dequantisation", "The noise that turns bytes into numbers that have a "
+        "density: what training adds suits a model trained for likelihood, even noise a smoother "
+        "one", choices=DEQUANTISATIONS,
+    )
+    tolerance: float = setting(
+        5e-3, "Tolerance", "How far off each of the ODE solver's steps may be, in deviations of "
+        "the noise: less is slower and more exact", above=0, most=1,
+        suggested=(2e-2, 5e-3, 1e-3, 1e-4), more=True,
+    )
+    precision: str = setting(
+        "auto", "Precision", "What convolutions and products run in: auto takes bfloat16 where "
+        "the hardware has it", choices=PRECISIONS, more=True,
+    )
+    draws: int = setting(
+        1, "Draws", "How often an image is dequantised anew: several tell an error for each image",
+        least=1, most=1000, suggested=(1, 4, 16), more=True,
+    )
+    evaluations: int = setting(
+        64, "Bound's evaluations", "At so many levels of noise the bound is taken, for each draw",
+        least=1, most=100_000, suggested=(16, 64, 256), more=True,
+    )
+    seed: int = setting(0, "Seed", "Of all random draws", least=0, most=MOST_SEED, more=True)
+    batch: int = setting(32, "At a time", "Images at a time", least=1, more=True)
     # fmt: on
 
 

@@ -1,7 +1,6 @@
 """The command line, run in this process: exit statuses, files, JSON, one sentence for errors."""
 
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -22,7 +21,6 @@ from trainer.cli.measuring import table
 from trainer.data import load
 from trainer.data.samples import grid_png, load_samples
 from trainer.drawing import Opened, draw, drawn_images, measure, open_model
-from trainer.likelihood import bits_per_dim
 from trainer.metrics import Figures, Report, features
 from trainer.problems import Problem
 from trainer.requests import Drawing, Restoring
@@ -167,15 +165,17 @@ def test_train_writes_a_run_with_the_settings_given(tmp_path, capsys):
     assert config.network_parameters == {"width": 8, "blocks": 1}
 
 
-def test_likelihood_gives_both_figures(capsys, monkeypatch):
-    loose = functools.partial(bits_per_dim, tolerance=0.1)  # the whole ODE is test_likelihood's
-    monkeypatch.setattr("trainer.likelihood.bits_per_dim", loose)
-    assert main(["likelihood", "--run", SHIPPED, "--count", "1", "--json"]) == 0
+@pytest.mark.parametrize("how", ["truncated-normal", "uniform", "normal"])
+def test_likelihood_gives_both_figures(capsys, how, precision):
+    line = f"likelihood --run {SHIPPED} --count 2 --tolerance 0.1 --evaluations 4 --json"
+    assert main([*line.split(), "--dequantisation", how, "--precision", precision]) == 0
     found = spoken(capsys)
-    assert found["images"] == 1
-    assert found["standard_error"] is None
-    assert 0 < found["exact_bits_per_dim"] < 8
-    assert 0 < found["bound_bits_per_dim"] < 8
+    assert (found["images"], found["tolerance"], found["dequantisation"]) == (2, 0.1, how)
+    assert 0 < found["exact"] < 8
+    assert 0 < found["bound"] < 8
+    assert found["exact_error"] > 0
+    assert 12 < found["nfe"] < 60
+    assert 0 < found["solver_error"] < 0.5
 
 
 def test_measure_keeps_what_it_finds_beside_the_run(run, capsys):

@@ -12,6 +12,7 @@ from trainer.config import DESCRIPTIONS, PRESETS, ExperimentConfig
 from trainer.networks import NETWORKS
 from trainer.problems import Problem
 from trainer.processes import make_process
+from trainer.runs.folder import Run, find
 
 
 def test_a_preset_is_found_by_the_name_that_it_had_before():
@@ -73,6 +74,21 @@ def test_the_mended_report_differs_in_its_schedule_and_what_it_predicts_only():
 
 def test_missing_keys_take_their_defaults():
     assert ExperimentConfig.from_json('{"epochs": 3}') == ExperimentConfig(epochs=3)
+
+
+def test_settings_of_before_keep_the_least_noise_that_they_were_trained_with():
+    old = {"version": 1, "process": "ve", "process_parameters": {}}
+    assert ExperimentConfig.from_dict(old).process_parameters == {"sigma_min": 0.01}
+    old["process_parameters"] = {"sigma_min": 0.2, "sigma_max": 9.0}
+    config = ExperimentConfig.from_dict(old)
+    assert config.process_parameters == {"sigma_min": 0.2, "sigma_max": 9.0}
+    again = PRESETS["modern-ve"]
+    assert ExperimentConfig.from_json(again.to_json()) == again
+    assert again.filled("process_parameters")["sigma_min"] == 0.001
+    shipped = Run.open(find("modern-ve"))
+    stored = json.loads((shipped.folder / "config.json").read_text())
+    if stored["version"] == 1:
+        assert shipped.process.sigma_min == 0.01
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"epochs": }'])

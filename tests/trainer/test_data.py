@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from assets import ASSETS
 from trainer.data import load, load_mnist
 from trainer.data.idx import MNIST_SHA256, load_idx_folder, parse_idx, read_idx
-from trainer.images import LEVEL, dequantise, to_bytes, to_signed
+from trainer.images import LEVEL, to_bytes, to_signed
 from trainer.problems import Problem, file_problems, write_file
 
 MNIST = ASSETS / "mnist"
@@ -216,14 +216,6 @@ def test_grey_levels_come_back_from_signed_numbers():
     assert torch.equal(to_bytes(signed), levels)
     assert torch.equal(to_bytes(signed + 0.49 * LEVEL), levels)
     assert to_bytes(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
-
-
-def test_dequantised_noise_fills_one_grey_level():
-    levels = torch.full((20_000,), 100, dtype=torch.uint8)
-    offset = (dequantise(levels, torch.Generator().manual_seed(0)) - to_signed(levels)) / LEVEL
-    assert offset.abs().max().item() <= 0.5 + 1e-4
-    assert offset.std().item() == pytest.approx(12**-0.5, rel=0.02)
-    assert offset.mean().item() == pytest.approx(0, abs=0.01)
 
 
 def test_write_file_replaces_all_of_the_old_content(tmp_path):

@@ -25,7 +25,7 @@ def total(t, low=0.1, high=20.0):
 CLOSED = {
     "vp": lambda t: ((-total(t) / 2).exp(), (1 - (-total(t)).exp()).sqrt()),
     "sub-vp": lambda t: ((-total(t) / 2).exp(), 1 - (-total(t)).exp()),
-    "ve": lambda t: (t * 0 + 1, 0.01 * 5000**t),
+    "ve": lambda t: (t * 0 + 1, 0.001 * 50_000**t),
     "cosine": lambda t: ((math.pi / 2 * t).cos(), (math.pi / 2 * t).sin()),
     "flow": lambda t: (1 - t, t),
 }

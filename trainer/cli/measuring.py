@@ -146,32 +146,20 @@ def likelihood(arguments: argparse.Namespace) -> int:
     import torch
 
     from trainer.cli import running
-    from trainer.likelihood import bits_per_dim, variational_bound
+    from trainer.likelihood.judge import judge, summary
     from trainer.metrics import spread_out
+    from trainer.runs.cards import likelihood_words
 
     opened = running.opened_by(arguments, ask)
-    model, process = opened.model, opened.model.process
     images = torch.from_numpy(spread_out(opened.data.test, ask.count).copy())
-    generator = torch.Generator().manual_seed(ask.seed)
-    exact, bound = [], []
+    judged = []
     with running.progress("image", len(images)) as bar:
-        for part in images.to(opened.device).split(ask.batch):
-            exact.append(bits_per_dim(model, process, part, generator))
-            bound.append(variational_bound(model, process, part, generator, 64))
-            bar.update(len(part))
-    bits = torch.cat(exact)
-    found = {
-        "images": len(images),
-        "exact_bits_per_dim": float(bits.mean()),
-        "standard_error": float(bits.std() / len(bits) ** 0.5) if len(bits) > 1 else None,
-        "bound_bits_per_dim": float(torch.cat(bound).mean()),
-    }
-    error = f" ± {found['standard_error']:.3f}" if len(bits) > 1 else ""
-    prose = (
-        f"{len(images)} test images: {found['exact_bits_per_dim']:.3f}{error} bits/dim exact, "
-        f"at most {found['bound_bits_per_dim']:.3f} by the bound"
-    )
-    running.show(found, prose, arguments.json)
+        for one in judge(ask, opened, images):
+            judged.append(one)
+            bar.update(one.count)
+    found = summary(judged)
+    settings = {name: getattr(ask, name) for name in ("dequantisation", "tolerance", "precision")}
+    running.show(found | settings, likelihood_words(found, settings), arguments.json)
     return 0
 
 

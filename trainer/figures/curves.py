@@ -87,7 +87,7 @@ def bits(runs: list[Run]) -> Figure:
             )
             sentence = f"{name}: at most {values[-1]:.3f} at the end of training"
             judged = [m for m in measures(run) if m.kind == "likelihood"]
-            best = max(judged, key=lambda m: m.values["images"], default=None)
+            best = max(reversed(judged), key=lambda m: m.values["images"], default=None)
             if best is not None and best.values["exact"] is not None:
                 exact, error = best.values["exact"], best.values["exact_error"]
                 axes.errorbar(

@@ -57,7 +57,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
     notes: list[str] = []
     for found in cards:
         judged = [m for m in found["measures"] if m["kind"] == "likelihood"]
-        best = max(judged, key=lambda m: m["values"]["images"], default=None)
+        best = max(reversed(judged), key=lambda m: m["values"]["images"], default=None)
         samplers: dict[tuple[str, int, str], dict[int, dict[str, Any]]] = {}
         for m in found["measures"]:
             if m["kind"] == "samples":
@@ -110,8 +110,8 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
             "features, another scale: its figures compare with each other, not with these. FID is "
             "biased upwards with few samples, so only equal counts compare.",
             "Bits/dim: the bound is the reverse SDE's or the chain's, the exact value that of the "
-            "probability-flow ODE with uniform dequantisation. These are two models of one score: "
-            "either may be the lower.",
+            "probability-flow ODE, dequantised as each card says. These are two models of one "
+            "score: either may be the lower.",
             *notes,
         ),
     )

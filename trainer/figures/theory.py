@@ -151,7 +151,7 @@ def end_of(process: Process, data: ImageSet, images: int = 64) -> dict[str, floa
     """
     alpha, sigma = (float(v) for v in process.marginal(torch.ones(1).double()))
     x0 = to_signed(torch.from_numpy(data.train[:images].copy())).double()
-    bits = float(prior_nats(process, x0).mean()) / (x0[0].numel() * np.log(2))
+    bits = float(prior_nats(process, x0).mean()) / np.log(2)
     return {
         "alpha": alpha,
         "kept": alpha**2 / (alpha**2 + sigma**2),

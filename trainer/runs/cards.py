@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from trainer.catalogue import DEQUANTISATIONS
 from trainer.config import DESCRIPTIONS, PRESETS
 from trainer.networks import make_network
 from trainer.problems import Problem
@@ -14,6 +15,7 @@ from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
 from trainer.runs.measures import Measure, measures
 
+DEQUANTISED = {choice.id: choice.title for choice in DEQUANTISATIONS}
 OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "dataset", "limit_images",
            "first_image")  # fmt: skip
 
@@ -120,13 +122,26 @@ def describe(measure: Measure) -> str:
             limits = values["limits"].rstrip(".")
             said.append(f"in the features {settings.get('features')}. {limits}")
         return "; ".join(said)
+    return likelihood_words(values, settings)
+
+
+def likelihood_words(values: dict[str, Any], settings: dict[str, Any]) -> str:
+    """What was found of likelihood (trainer.likelihood.judge.summary), in one sentence."""
     texts = []
     for name, words in (("exact", "exactly"), ("bound", "at most")):
         if values.get(name) is not None:
             error = values.get(f"{name}_error")
             texts.append(f"{words} {values[name]:.3f}" + (f" ± {error:.3f}" if error else ""))
     found = ", ".join(texts) or "no finite value"
-    return f"{found} bits/dim on {values['images']:,} test images"
+    images = "1 test image" if values["images"] == 1 else f"{values['images']:,} test images"
+    said = f"{found} bits/dim on {images}"
+    if values.get("exact") is not None:
+        how = settings.get("dequantisation", "uniform")
+        said += f" ({DEQUANTISED.get(how, how)} dequantisation"
+        if values.get("solver_error") is not None:
+            said += f", {values['nfe']:.0f} NFE, the solver's error {values['solver_error']:.4f}"
+        said += ")"
+    return said
 
 
 def card_text(found: dict[str, Any]) -> str:

@@ -19,16 +19,14 @@ from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import draw, open_model
-from trainer.likelihood import bits_per_dim, variational_bound
+from trainer.likelihood.judge import judge, summary
 from trainer.problems import Problem, as_json, cache_folders, write_file
-from trainer.requests import Drawing
+from trainer.requests import Drawing, Likelihood
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
-from trainer.samplers.noise import nth
 
 BATCH = 64
-LIKELIHOOD_BATCH = 8
-BOUND_EVALUATIONS = 64
+BATCH_JUDGED = 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ NEEDED = {
 }
 MAY = (
     "sure", "sure_of_real", "asked", "copying", "exact", "exact_error", "bound", "bound_error",
-    "floor_images",
+    "floor_images", "solver_error",
 )  # fmt: skip
 
 
@@ -237,43 +235,30 @@ def measure_likelihood(
 ) -> Generator[float, None, Measure]:
     """Bits/dim of `count` test images, spread evenly over the set: the bound and exact; cached.
 
-    Where the process has no finite probability-flow ODE the exact value is None, and "why" says so.
+    In float32, so that machines can be compared. Where the process has no finite probability-flow
+    ODE the exact value is None, and "why" says so.
     """
     from trainer.metrics import spread_out
 
-    settings: dict[str, Any] = {"images": count, "seed": seed}
-    settings |= {"bound_evaluations": BOUND_EVALUATIONS, "spread": True}  # once: the first images
+    ask = Likelihood(
+        model=str(run.folder), count=count, seed=seed, batch=BATCH_JUDGED, precision="float32"
+    )
+    told = ("dequantisation", "tolerance")
+    settings: dict[str, Any] = {"images": count, "seed": seed, "spread": True}
+    settings |= {
+        "bound_evaluations": ask.evaluations,
+        **{name: getattr(ask, name) for name in told},
+    }
     known = None if recompute else find(run, "likelihood", settings)
     if known is not None:
         return known
-    path = run.newest()
-    checkpoint, _ = checkpoint_facts(path)
-    model = run.model(path, device)
-    images = torch.from_numpy(spread_out(data.test, count).copy()).to(device)
-    bounds, exacts, why = [], [], ""
-    for k, part in enumerate(images.split(LIKELIHOOD_BATCH)):
-        generator = torch.Generator().manual_seed(nth(seed, k))
-        bound = variational_bound(model, model.process, part, generator, BOUND_EVALUATIONS)
-        bounds.append(bound.cpu())
-        begun = k * LIKELIHOOD_BATCH / len(images)
-        yield begun + 0.3 * len(part) / len(images)
-        if not why:
-            try:
-                exacts.append(bits_per_dim(model, model.process, part, generator).cpu())
-            except Problem as problem:
-                why = str(problem)
-        yield begun + len(part) / len(images)
-    values: dict[str, Any] = {"images": len(images)}
-    for name, parts in (("bound", bounds), ("exact", [] if why else exacts)):
-        found = torch.cat(parts).double() if parts else None
-        usable = found is not None and bool(found.isfinite().all())
-        values[name] = float(found.mean()) if found is not None and usable else None
-        spread = float(found.std()) if found is not None and usable and len(found) > 1 else None
-        values[f"{name}_error"] = None if spread is None else spread / len(images) ** 0.5
-        if found is not None and not usable:
-            why = why or "it is not finite for this process."
-    if why:
-        values["why"] = why
-    made = Measure("likelihood", checkpoint, settings, values, machine(device))
+    checkpoint, _ = checkpoint_facts(run.newest())
+    opened = open_model(ask, (Path(),), device)
+    images = torch.from_numpy(spread_out(data.test, count).copy())
+    judged = []
+    for one in judge(ask, opened, images):
+        judged.append(one)
+        yield (one.first + one.count) / len(images)
+    made = Measure("likelihood", checkpoint, settings, summary(judged), machine(device))
     keep(run, made)
     return made
