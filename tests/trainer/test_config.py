@@ -100,7 +100,7 @@ def test_text_that_is_no_json_object_is_a_problem(text):
 def test_options_of_what_is_chosen_anew_begin_anew():
     config = PRESETS["report-ddpm"].with_changes(process="vp")
     assert config.process_parameters == {}
-    assert config.filled("process_parameters") == {"beta_min": 0.1, "beta_max": 20.0}
+    assert config.filled("process_parameters") == {"beta_min": 0.1, "beta_max": 20.0, "shift": 1.0}
     with pytest.raises(Problem, match="no option 'steps'"):
         config.with_changes(process_parameters={"steps": 3})
     with pytest.raises(Problem, match="above 0"):
