@@ -279,8 +279,10 @@ PREDICTIONS = (
     Choice("eps", "ε, the noise"),
     Choice("x0", "x0, the image"),
     Choice("v", "v = α ε − σ x0"),
+    Choice("flow", "ε − x0, the way", "The velocity along the straight line from image to noise "
+           "(Liu et al. 2022)"),
     Choice("score", "the score"),
-)
+)  # fmt: skip
 
 CONDITIONINGS = (
     Choice("time", "t"),

@@ -52,7 +52,7 @@ class ExperimentConfig(Ask):
         {}, "Network's options", "What the network takes", of="network", more=True,
     )
     prediction: str = setting(
-        "v", "Network predicts", "The noise, the clean image, v = α ε − σ x0, or the score",
+        "v", "Network predicts", "The noise, the clean image, v = α ε − σ x0, ε − x0, or the score",
         choices=PREDICTIONS, more=True,
     )
     conditioning: str = setting(

@@ -174,6 +174,7 @@ def begun(ask: Decision, opened: "Opened") -> tuple["Tensor", "Tensor"]:
 
     from trainer.denoiser import latest_time
     from trainer.drawing import seeds
+    from trainer.picture import numbered
     from trainer.samplers import Noise, sample
 
     model, process = opened.model, opened.model.process
@@ -183,10 +184,8 @@ def begun(ask: Decision, opened: "Opened") -> tuple["Tensor", "Tensor"]:
         frames = list(sample(model, process, x, ask.sampler, ask.times - 1, noise,
                              **ask.filled("options")))  # fmt: skip
         return torch.tensor([f.t for f in frames]), torch.stack([f.x for f in frames])
-    many = ask.count if ask.image.rpartition(":")[2].isdecimal() else 1
-    kind, colon, number = ask.image.rpartition(":")
-    names = [f"{kind}{colon}{int(number) + i}" for i in range(many)] if many > 1 else [ask.image]
-    x0 = torch.cat([opened.image(name) for name in names])
+    x0 = opened.images(ask.image, ask.count if numbered(ask.image) else 1)
+    many = len(x0)
     even = torch.linspace(1, 0, ask.times)[:-1].clamp(max=latest_time(model, process))
     times, eps = process.on_grid(even), noise.start()[:many]
     noised = [process.diffuse(x0, t.to(x0).expand(many), eps) for t in times]

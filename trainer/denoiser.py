@@ -101,6 +101,8 @@ def target(kind: str, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> T
         return x0
     if kind == "score":
         return -eps
+    if kind == "flow":
+        return eps - x0
     alpha, sigma = (spread(value, x0) for value in process.marginal(t))
     return (alpha * eps - sigma * x0) / (alpha**2 + sigma**2).sqrt()
 
@@ -117,10 +119,13 @@ def from_output(kind: str, process: Process, x: Tensor, output: Tensor, t: Tenso
         return Prediction(a * y - s * output, s * y + a * output)
     if kind == "x0":
         return Prediction(output, (x - alpha * output) / sigma)
+    if kind == "flow":
+        whole = alpha + sigma
+        return Prediction((x - sigma * output) / whole, (x + alpha * output) / whole)
     if bool((alpha == 0).any()):
         raise Problem(
             "At t = 1 this process has no signal left (alpha = 0), where a model of eps cannot "
-            "tell x0. Start below t = 1, or use a network that predicts x0 or v."
+            "tell x0. Start below t = 1, or use a network that predicts x0, v or flow."
         )
     eps = -output if kind == "score" else output
     return Prediction((x - sigma * eps) / alpha, eps)
@@ -165,7 +170,7 @@ class Denoiser(nn.Module):
 
     @property
     def knows_x0(self) -> bool:
-        return self.prediction in ("x0", "v")
+        return self.prediction in ("x0", "v", "flow")
 
     def conditioned(self, labels: Tensor) -> "Denoiser":
         """This denoiser asking for `labels` (B,), -1 meaning no class."""

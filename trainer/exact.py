@@ -44,11 +44,19 @@ class Mixture:
     def dims(self) -> int:
         return self.means.shape[1]
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` independent draws (count, D)."""
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` independent draws (count, D), and of which mode each is (count,)."""
         k = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         noise = torch.randn(count, self.dims, generator=generator, dtype=self.means.dtype)
-        return self.means[k] + self.stds[k, None] * noise
+        return self.means[k] + self.stds[k, None] * noise, k
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` independent draws (count, D)."""
+        return self.draw(count, generator)[0]
+
+    def only(self, modes: Tensor) -> "Mixture":
+        """The mixture of those modes alone, bool (K,); a Problem where there is none."""
+        return Mixture(self.means[modes], self.stds[modes], self.weights[modes])
 
     def mean(self) -> Tensor:
         """(D,)."""

@@ -71,6 +71,7 @@ def rings(count: int, generator: torch.Generator) -> Tensor:
 
 
 BANDWIDTH = 0.08
+LABEL_DROPOUT = 0.2
 
 
 def eight_gaussians(count: int, generator: torch.Generator) -> Mixture:
@@ -124,14 +125,17 @@ class PointNetwork(nn.Module):
 
     Time enters as sines and cosines of pi t times 1/2, 1, 2, 4, 8; the point also as sines and
     cosines, without which a network this small cannot bend sharply (Tancik et al. 2020,
-    arXiv:2006.10739).
+    arXiv:2006.10739). With `classes` it may be asked for one, labels (B,); -1: for none.
     """
 
-    def __init__(self, dims: int, width: int = 96, layers: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, dims: int, width: int = 96, layers: int = 3, seed: int = 0, classes: int = 0
+    ) -> None:
         super().__init__()
+        self.classes = classes
         self.register_buffer("octaves", math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0, 8.0]))
         self.octaves: Tensor
-        features = dims + 4 * dims + 10
+        features = dims + 4 * dims + 10 + classes
         sizes = [features, *[width] * layers]
         blocks: list[nn.Module] = []
         for a, b in pairwise(sizes):
@@ -145,10 +149,14 @@ class PointNetwork(nn.Module):
                 nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         time = t[:, None] * self.octaves
         place = torch.cat([x * 1.5, x * 3.0], 1)
         parts = [x, place.sin(), place.cos(), time.sin(), time.cos()]
+        if self.classes:
+            known = torch.arange(self.classes, device=x.device)
+            asked = torch.full_like(t, -1) if labels is None else labels
+            parts.append((asked[:, None] == known).to(x))
         answer: Tensor = self.body(torch.cat(parts, 1))
         return answer
 
@@ -171,22 +179,36 @@ def train_toy(
     batch_size: int = 256,
     learning_rate: float = 4e-3,
     seed: int = 0,
+    prediction: str = "v",
+    labels: Tensor | None = None,
+    pairs: tuple[Tensor, Tensor] | None = None,
 ) -> Iterator[ToyStep]:
-    """Train a PointNetwork on fresh draws of `mixture`: v prediction, Adam, cosine decay to 0.
+    """Train a PointNetwork on fresh draws of `mixture`: Adam, cosine decay to 0.
 
-    Ho et al. 2020, algorithm 1, times spread evenly over (0, 1] within a batch.
+    Ho et al. 2020, algorithm 1, times spread evenly over (0, 1] within a batch. `prediction` is
+    what the network answers (trainer.catalogue.PREDICTIONS). With `labels` (K,), the class of each
+    mode from 0 on, it learns to be asked for one, and a share of LABEL_DROPOUT for none. With
+    `pairs`, x_0 and eps (N, D) that belong together, it is trained on these instead of draws.
     """
-    network = PointNetwork(mixture.dims, seed=seed)
-    model = Denoiser(network, process, "v")
+    classes = 0 if labels is None else int(labels.max()) + 1
+    network = PointNetwork(mixture.dims, seed=seed, classes=classes)
+    model = Denoiser(network, process, prediction)
     optimiser = torch.optim.Adam(network.parameters(), learning_rate, fused=True)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
-        x0 = mixture.sample(batch_size, generator)
+        x0, mode = mixture.draw(batch_size, generator)
         t = 1 - (torch.arange(batch_size) + torch.rand(1, generator=generator)) / batch_size
         eps = torch.randn(x0.shape, generator=generator)
+        if pairs is not None:
+            chosen = torch.randint(len(pairs[0]), (batch_size,), generator=generator)
+            x0, eps = (side[chosen] for side in pairs)
+        asked = None
+        if labels is not None:
+            dropped = torch.rand(batch_size, generator=generator) < LABEL_DROPOUT
+            asked = labels[mode].masked_fill(dropped, -1)
         with torch.enable_grad():
-            output = model.output(process.diffuse(x0, t, eps), t)
-            loss = nn.functional.mse_loss(output, target("v", process, x0, eps, t))
+            output = model.output(process.diffuse(x0, t, eps), t, asked)
+            loss = nn.functional.mse_loss(output, target(prediction, process, x0, eps, t))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -53,6 +53,10 @@ VIEWS = Catalogue(
         "diffviz.views.copies.view:CopiesView", group="Understand",
     ),
     Entry(
+        "straight", "Straight", "Are the ways straight, and can they be made so? Bends, and reflow",
+        "diffviz.views.straight.view:StraightView", group="Understand",
+    ),
+    Entry(
         "exact", "Exact",
         "Copy, Gaussian, or its own? The learnt denoiser beside the exact ones",
         "diffviz.views.exact.view:ExactView", group="Understand",

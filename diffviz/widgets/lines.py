@@ -133,3 +133,11 @@ class LinesPlot(Plot):
             self._legend.setLabelTextColor(text)
         self.mark.setPen(pg.mkPen(text, width=1.5, style=Qt.PenStyle.DashLine))
         self.mark.setHoverPen(pg.mkPen(palette.color(QPalette.ColorRole.Highlight), width=4))
+
+
+class FallingPlot(LinesPlot):
+    """Lines over t, or another time, which falls from 1 at the left to 0 as sampling's does."""
+
+    def build(self, item: Any) -> None:
+        super().build(item)
+        item.invertX(True)

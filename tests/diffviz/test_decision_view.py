@@ -105,3 +105,12 @@ def test_a_sampler_without_noise_is_refused_with_a_sentence(qtbot, view):
     view.form["sampler"].set_value("ddpm")
     computed(qtbot, view)
     assert "is decided from" in view.status.text()
+
+
+def test_a_picture_of_ones_own_comes_back_too(qtbot, view):
+    view.form["begin"].set_value("noise")
+    own = 255 - np.zeros((28, 28), np.uint8)
+    view.form["image"].take(own, "white")
+    computed(qtbot, view, 1)
+    assert view.form["begin"].value() == "image"
+    assert np.array_equal(view.turn.images[0], own)

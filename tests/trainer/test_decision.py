@@ -176,7 +176,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(Problem, match="takes no noise of its own"):
         Decision(sampler="heun")
     with pytest.raises(Problem, match="There is no test image 10000"):
-        begun(Decision(image="9999", count=2), open_model(Decision()))
+        begun(Decision(image="10000", count=2), open_model(Decision()))
     strange = SimpleNamespace(shape=(3, 32, 32), data=SimpleNamespace(name="boats"))
     with pytest.raises(Problem, match="digits only, not boats"):
         list(decisions(Decision(), strange))

@@ -125,7 +125,7 @@ def test_each_part_of_a_batch_sees_all_levels_of_noise(weighting):
 def test_no_weight_is_lost_where_no_signal_is_left():
     one = torch.ones(1)
     weights = {k: Objective(CosinePath(), k, "min-snr").weight(one).item() for k in PREDICTIONS}
-    assert weights == {"eps": 1, "score": 1, "v": 0, "x0": 0}
+    assert weights == {"eps": 1, "score": 1, "v": 0, "x0": 0, "flow": 0}
 
 
 @pytest.mark.parametrize("process", [VPSDE(), DDPM.cosine(50), DDPM.cosine(1000)])

@@ -88,10 +88,13 @@ class Objective:
             "score": torch.ones_like(t),
             "v": alpha**2 / (alpha**2 + sigma**2),
             "x0": alpha**2 / sigma**2,
+            "flow": alpha**2 / (alpha + sigma) ** 2,
         }[self.prediction]
         if self.weighting == "likelihood":
             return in_eps
         if self.weighting == "logit-normal":  # an error d of eps is one of (1 + sigma/alpha) d
+            if self.prediction == "flow":
+                return torch.ones_like(t)
             if self.prediction == "v":  # also at alpha = 0
                 return (alpha + sigma) ** 2 / (alpha**2 + sigma**2)
             return in_eps * (1 + sigma / alpha) ** 2

@@ -12,7 +12,7 @@ from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.heat import HeatPlot
-from diffviz.widgets.lines import Line, LinesPlot, legend
+from diffviz.widgets.lines import FallingPlot, Line, legend
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.picker import Note, Picker
 from trainer.decision import DIGITS
@@ -28,14 +28,6 @@ class DigitMap(HeatPlot):
     def build(self, item: Any) -> None:
         super().build(item)
         item.getAxis("left").setTicks([[(digit, str(digit)) for digit in range(DIGITS)], []])
-
-
-class FallingPlot(LinesPlot):
-    """Lines over t, which falls from 1 at the left to 0 as the slider does."""
-
-    def build(self, item: Any) -> None:
-        super().build(item)
-        item.invertX(True)
 
 
 class DecisionView(LevelsView):
@@ -93,6 +85,7 @@ class DecisionView(LevelsView):
         self.status = QLabel(objectName="decisionStatus", wordWrap=True)
         self._build()
         self.images.selectionChanged.connect(self._choose)
+        self.form["image"].taken.connect(lambda: self.form["begin"].set_value("image"))
         self.show_levels()
         self.show_time()
         self.show_status()
