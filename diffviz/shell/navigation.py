@@ -2,7 +2,15 @@
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QTabBar, QTabWidget, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QMenuBar,
+    QTabBar,
+    QTabWidget,
+    QToolButton,
+    QWidget,
+)
 
 from diffviz.views import GROUPS
 from trainer.catalogue import Entry
@@ -117,9 +125,10 @@ class Stage(QTabWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._place()
-        if (bar := self.top.parentWidget()) is not None:  # it begins where the stage does
-            left = self.mapTo(self.window(), QPoint(0, 0)).x()
-            self.top.setGeometry(left, 0, self.width(), bar.height())
+        if isinstance(bar := self.top.parentWidget(), QMenuBar):  # it begins where the stage does
+            menus = max(bar.actionGeometry(action).right() for action in bar.actions())
+            left = max(self.mapTo(self.window(), QPoint(0, 0)).x(), menus + GAP)
+            self.top.setGeometry(left, 0, bar.width() - left, bar.height())
 
     def turn(self, by: int) -> None:
         """Go to the next view (1) or the one before (-1) of the group, around its ends."""

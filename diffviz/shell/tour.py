@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 from diffviz.shell import style
 from diffviz.shell.window import MainWindow
 from diffviz.views import FIRST, VIEWS
+from diffviz.widgets.plot import Plot
 from trainer.problems import Problem, file_problems, write_file
 
 PATIENCE = 300.0  # seconds: only what hangs should take so long
@@ -124,6 +125,8 @@ class Tour:
     def look(self, name: str) -> None:
         """Save what the window shows as the next numbered screenshot."""
         self.pictures += 1
+        plots = self.window.findChildren(Plot)
+        self.wait(lambda: not any(plot.awaited for plot in plots), "every plot on view was made")
         self.rest(0.12)
         path = self.folder / f"{self.pictures:02d}-{name}.png"
         if not self.window.grab().save(str(path)):

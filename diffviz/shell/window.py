@@ -124,6 +124,11 @@ class MainWindow(QMainWindow):
                 Action("playAction", "&Play or pause", "Ctrl+P", lambda: self.play("play")),
                 Action("backAction", "Step &back", "Alt+Left", lambda: self.play("back")),
                 Action("forwardAction", "Step &forward", "Alt+Right", lambda: self.play("forward")),
+                Action("sideAction", "Hide or show training's &controls", "Ctrl+B", self.turn_side,
+                       "A wider stage, as for a class"),
+                Action("nextViewAction", "&Next view", "Ctrl+PgDown", partial(self.stage.turn, 1)),
+                Action("previousViewAction", "Pre&vious view", "Ctrl+PgUp",
+                       partial(self.stage.turn, -1)),
                 None,
             ],
             "&Help": [
@@ -156,11 +161,6 @@ class MainWindow(QMainWindow):
             "findAction", "&Find a view or command", "Ctrl+K", lambda: Palette(self).show()
         )
         stage.offer(add_action(self, menu, find))
-        for text, keys, by in (("Next", "Ctrl+PgDown", 1), ("Previous", "Ctrl+PgUp", -1)):
-            turn = Action(
-                f"{text.lower()}ViewAction", f"{text} view", keys, partial(stage.turn, by)
-            )
-            add_action(self, menu, turn)
         menu.addSeparator()
         self.group_menus = [menu.addMenu(name) for name in GROUPS]
         for k, (name, tip) in enumerate(GROUPS.items()):
@@ -172,6 +172,10 @@ class MainWindow(QMainWindow):
     def _set_theme(self, name: str, scheme: Qt.ColorScheme) -> None:
         self.kept.setValue("theme", name)
         QApplication.styleHints().setColorScheme(scheme)
+
+    def turn_side(self) -> None:
+        """Give the stage the room of training's controls, or take it back."""
+        self.training.column.setVisible(self.training.column.isHidden())
 
     @property
     def training(self) -> Any:
@@ -299,7 +303,7 @@ class MainWindow(QMainWindow):
             self.trajectories.begin_film()
 
     def show_problem(self, text: str) -> None:
-        """One sentence in a dialog that does not stop the rest."""
+        """Say it in a dialog that does not stop the rest."""
         box = QMessageBox(QMessageBox.Icon.Warning, "DiffViz", text, parent=self)
         box.setObjectName("problemBox")
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -83,6 +83,7 @@ class HeatPlot(Plot):
             self.apply_palette()
 
     def redraw(self) -> None:
+        self.show_empty(self.values is None)
         if not self.made or self.values is None:
             return
         count, rings = self.values.shape
@@ -94,7 +95,6 @@ class HeatPlot(Plot):
         self.bar.setLevels(self._levels)
         self.item.setYRange(-0.5, rings - 0.5, padding=0)
         self.edge.setData(*self.front.T)
-        self._empty.hide()
 
     def set_mark(self, x: float) -> None:
         self._at = x

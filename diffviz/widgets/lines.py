@@ -103,7 +103,7 @@ class LinesPlot(Plot):
     def redraw(self) -> None:
         if not self.made:
             return
-        self._empty.setVisible(not self.lines)
+        self.show_empty(not self.lines)
         looks = [(line.name, line.series, line.dash) for line in self.lines]
         if looks != [(line.name, line.series, line.dash) for line, _ in self._drawn]:
             for _, drawn in self._drawn:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QColor, QImage, QPaintEvent, QPalette
 from PySide6.QtWidgets import QGraphicsItem, QGridLayout, QLabel, QWidget
 
+SIDES = "left", "bottom", "top", "right"
 WAIT_MS = 10
 GRID = 51  # how opaque grid lines are, of 255
 
@@ -54,7 +55,7 @@ class Plot(QWidget):
         self._empty = QLabel(placeholder)  # over the plot, within the axes
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
-        self._empty.setContentsMargins(56, 24, 16, 40)
+        self._empty.setContentsMargins(16, 24, 16, 16)
         self._empty.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         layout = QGridLayout(self)
@@ -76,6 +77,7 @@ class Plot(QWidget):
                 item.setMouseEnabled(x=False, y=False)
             self.build(item)
             self._plot = plot
+            self._axes = [side for side in SIDES if item.getAxis(side).isVisible()]
             layout = self.layout()
             assert isinstance(layout, QGridLayout)
             layout.addWidget(plot, 0, 0)
@@ -125,21 +127,19 @@ class Plot(QWidget):
         text = palette.color(QPalette.ColorRole.Text)
         self._plot.setBackground(palette.color(QPalette.ColorRole.Base))
         item.setTitle(self.heading or None, color=text.name(), size="10pt")
-        for side in ("left", "bottom", "top", "right"):
+        for side in SIDES:
             dress(item.getAxis(side), text, self.labels.get(side, ""))
             # An axis with its grid is drawn once, not whenever a line over it moves.
             item.getAxis(side).setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.recolour(palette)
 
     def show_empty(self, empty: bool) -> None:
-        """Say that there is nothing to plot, on axes without numbers; or that there is."""
+        """Say that there is nothing to plot, without axes to nothing; or that there is."""
         self._empty.setVisible(empty)
         if self.made:
-            for side in ("left", "bottom"):
-                axis = self.item.getAxis(side)
-                if axis.style["showValues"] == empty:
-                    axis.setStyle(showValues=not empty)
-                    axis.setGrid(False if empty else GRID)
+            for side in self._axes:
+                if self.item.getAxis(side).isVisible() == empty:
+                    self.item.showAxis(side, not empty)
 
     def set_placeholder(self, text: str) -> None:
         """Set what to say while there is nothing to plot."""

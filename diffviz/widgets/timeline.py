@@ -76,12 +76,13 @@ class Timeline(QWidget):
         self.caption.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.caption.setTextFormat(Qt.TextFormat.PlainText)
 
-        row = QHBoxLayout()
+        self._row = row = QHBoxLayout()
         buttons = (self.back_button, self.play_button, self.forward_button, self.loop_button)
         for widget in (*buttons, self.speed_combo):
             row.addWidget(widget)
         row.addSpacing(8)
-        row.addWidget(self.caption, 1)
+        row.addWidget(self.caption)
+        row.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.slider)
@@ -126,6 +127,10 @@ class Timeline(QWidget):
     def set_caption(self, text: str) -> None:
         """Set the text beside the buttons."""
         self.caption.setText(text)
+
+    def add_beside(self, widget: QWidget) -> None:
+        """Put a widget at the right end of the buttons' row."""
+        self._row.addWidget(widget)
 
     def play(self) -> None:
         """Play from here, or from the start if this is the end."""

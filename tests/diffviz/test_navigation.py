@@ -105,3 +105,20 @@ def test_the_palette_finds_views_by_their_question_and_commands_by_name(qtbot, w
     found.line.setText("am i seeing")
     QTest.keyClick(found.line, Qt.Key.Key_Return)
     assert window.explain.isChecked()
+
+
+def test_no_view_makes_the_window_wider_and_the_controls_can_make_room(qtbot, window):
+    assert window.minimumSizeHint().width() <= 1280
+    window.resize(1280, 800)
+    assert all(
+        view.minimumSizeHint().width() <= window.stage.width() for view in window.views.values()
+    )
+    turn = window.findChild(QAction, "sideAction")
+    turn.trigger()
+    assert not window.training.column.isVisible()
+    qtbot.waitUntil(lambda: window.stage.width() == window.width())
+    menus = window.menuBar()
+    last = menus.actionGeometry(menus.actions()[-1])
+    assert window.stage.top.x() > last.right()  # the groups stand beside the menus, not on them
+    turn.trigger()
+    assert window.training.column.isVisible()

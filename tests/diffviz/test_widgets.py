@@ -412,19 +412,19 @@ def test_curve_follows_the_palette(qtbot, curve):
         assert axis.autoSIPrefixScale == 1  # never 940 for 0.94
 
 
-def test_errors_are_bars_and_an_empty_plot_has_no_numbers(qtbot):
+def test_errors_are_bars_and_an_empty_plot_has_no_axes(qtbot):
     curve = CurvePlot("Bits/dim", "bits/dim", "step", "bpdPlot")
     qtbot.addWidget(curve)
     axis = curve.item.getAxis("left")
-    assert not axis.style["showValues"]
+    assert not axis.isVisible()
     curve.append([1, 2, 3], [4.0, 3.0, 2.5], [0.5, np.nan, 0.25])
     curve.redraw()
-    assert axis.style["showValues"]
+    assert axis.isVisible()
     assert curve._bars.opts["x"].tolist() == [1, 3]
     assert curve._bars.opts["height"].tolist() == [1.0, 0.5]  # from one error below to one above
     curve.clear()
     assert curve._bars is None
-    assert not axis.style["showValues"]
+    assert not axis.isVisible()
 
 
 def lines_plot():

@@ -58,6 +58,7 @@ class GalleryView(View):
         self.view = Picker()
         self.view.setObjectName("galleryView")
         self.view.setAccessibleName("Samples")
+        self.view.setToolTip("Click to select; Ctrl and Shift select more")
         self.side = Side()
         self.side.nearest.clicked.connect(self.find_nearest)
         below = QHBoxLayout()
@@ -201,7 +202,7 @@ class GalleryView(View):
         elif self.asked is None:
             words = ""
         elif wanted == self.asked:
-            words = f"{self.known} images, {self.spent}Click to select; Ctrl and Shift select more."
+            words = f"{self.known} images, {self.spent}".rstrip(" ,")
         else:
             words = "The settings changed: press Draw samples."
         self.status.setText(words)

@@ -8,10 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -62,7 +60,6 @@ class LearningView(View):
         self.form = Form(self.kind, "learning", session, self, without=kept)
         self.model.take_every_checkpoint()
         self.status = QLabel(objectName="learningStatus")
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.stop_button = QPushButton("Stop", objectName="stopLearningButton", enabled=False)
         self.stop_button.setToolTip("Let no further checkpoint draw; what is drawn stays")
         self.draw_button = QPushButton("Draw", objectName="drawLearningButton")
@@ -99,8 +96,7 @@ class LearningView(View):
 
     def _build(self) -> None:
         row = self.form.row("model", "classes", "count")
-        row.setStretch(row.count() - 1, 0)
-        row.addWidget(self.status, 1)
+        self.training.add_beside(self.status)
         row.addWidget(self.stop_button)
         row.addWidget(self.draw_button)
         grid = QGridLayout()
@@ -121,8 +117,7 @@ class LearningView(View):
         layout.addLayout(row)
         layout.addLayout(grid, 1)
         layout.addLayout(sliders)
-        below = QHBoxLayout()
-        below.addWidget(
+        layout.addWidget(
             Formula(
                 "The averages that draw forget the early, wild weights: the longer the training, "
                 "the longer the average that is best.",
@@ -131,7 +126,6 @@ class LearningView(View):
                 "learningFormula",
             )
         )  # fmt: skip
-        layout.addLayout(below)
 
     @property
     def model(self) -> Any:

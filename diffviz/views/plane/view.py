@@ -348,5 +348,4 @@ class PlaneView(ToyView):
     def visit(self, guide: Guide) -> None:
         guide.wait(lambda: not self.work.busy, "the plane was computed")
         self.train_button.click()
-        guide.wait(lambda: self.learnt is not None, "a small network learnt the score")
-        self.stop_button.click()
+        guide.wait(lambda: not self.learning.busy, "a small network learnt the score, and drew")

@@ -147,7 +147,7 @@ class RunsView(View):
         listing = QSplitter(Qt.Orientation.Vertical)
         listing.addWidget(self.table)
         listing.addWidget(self.card)
-        listing.setSizes([200, 180])
+        listing.setSizes([280, 100])
         upper.addWidget(listing)
         upper.addWidget(plots)
         upper.setSizes([460, 420])

@@ -19,7 +19,7 @@ from trainer.catalogue import EXACT
 
 LETTERS = "ABC"
 LONGER = 3.0  # arrows are drawn so much longer than the way to the guess, before they are shortened
-SIDE = 190
+HEIGHT = 60  # of the images below
 
 
 class SlicePlot(FieldPlot):
@@ -102,26 +102,25 @@ class SliceView(LevelsView):
         self.pointed.setAccessibleName("The point under the pointer, and both guesses there")
         self.status = QLabel(objectName="sliceStatus", wordWrap=True)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        side = QVBoxLayout()
+        below = QHBoxLayout()  # beside would be where the two squares have their room
         heads = ("A, B, C", "Under the pointer: x<sub>t</sub>, learnt and exact guess")
         for words, widget in zip(heads, (self.corners, self.pointed), strict=True):
-            label = QLabel(words, wordWrap=True)
+            label = QLabel(words)
             label.setTextFormat(Qt.TextFormat.RichText)
-            widget.setFixedSize(SIDE, 96)
-            side.addWidget(label)
-            side.addWidget(widget)
-        self.status.setFixedWidth(SIDE)
-        side.addWidget(self.status, 1)
-        middle = QHBoxLayout()
-        middle.addLayout(grid, 1)
-        middle.addLayout(side)
+            widget.setFixedHeight(HEIGHT)
+            headed = QVBoxLayout()
+            headed.addWidget(label)
+            headed.addWidget(widget)
+            below.addLayout(headed, 1)
+        below.addWidget(self.status, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         row = self.form.row("model", "first", end=False)
         row.addLayout(self.form.row("second", "third", end=False, labelled=False))
         row.addLayout(self.form.row("beside"))
         layout.addLayout(row)
-        layout.addLayout(middle, 1)
+        layout.addLayout(grid, 1)
+        layout.addLayout(below)
         layout.addWidget(self.timeline)
         layout.addWidget(
             Formula(

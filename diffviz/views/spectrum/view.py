@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QGridLayout,
@@ -96,7 +95,6 @@ class SpectrumView(View):
         self.timeline = Timeline()
         self.timeline.set_count(self.form["times"].value())
         self.facts = QLabel(objectName="spectrumFacts")
-        self.facts.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._build()
 
         self.measure_button.clicked.connect(self.measure)

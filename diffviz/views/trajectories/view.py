@@ -77,7 +77,7 @@ class TrajectoriesView(View):
         self.timeline = Timeline()
         self.facts = QLabel(objectName="marginalLabel")
         self.facts.setTextFormat(Qt.TextFormat.RichText)
-        self.facts.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.timeline.add_beside(self.facts)
         self.sample_button = QPushButton("Sample", objectName="sampleButton")
         self.sample_button.setProperty("primary", True)
         self.sample_button.setToolTip("Draw both rows anew, and play them as they come")
@@ -89,7 +89,6 @@ class TrajectoriesView(View):
         layout.addLayout(self._make_controls())
         layout.addLayout(self._make_views(), 1)
         layout.addWidget(self.timeline)
-        layout.addWidget(self.facts)
         layout.addWidget(
             Formula(
                 "Both rows start from the same noise; each step removes a little of what the "
