@@ -11,12 +11,14 @@ from PySide6.QtWidgets import QInputDialog, QMessageBox
 
 from diffviz.views.runs import work
 from diffviz.views.runs.work import SMOOTHING, averaged, spread
+from tests.tiny import TINY
 from trainer import figures
 from trainer.config import ExperimentConfig
 from trainer.drawing import drawn_images
 from trainer.problems import Problem
 from trainer.requests import Drawing
 from trainer.runs import Run
+from trainer.training import train
 
 
 @pytest.fixture
@@ -61,6 +63,47 @@ def test_checkpoints_draw_from_the_same_noise(qtbot, runs):
     qtbot.waitUntil(lambda: panel.stage_views[1].images is not None, timeout=30_000)
     # Both files hold the same weights here, so the same noise gives the same pictures.
     assert np.array_equal(panel.stage_views[0].images, panel.stage_views[1].images)
+    assert panel.stage_titles[1].text() == "mine, step 30"
+
+
+def test_the_emas_slider_draws_by_averages_of_another_length(qtbot, window, runs, precision):
+    panel, folder = runs
+    config = TINY.with_changes(limit_images=48, classes=0, precision=precision, keep_every=1)
+    run = Run.create(folder.with_name("trained"), config.with_changes(preview_steps=3))
+    list(train(run.config, run, "cpu"))
+    window.session.refresh_runs()
+    qtbot.waitUntil(lambda: any(r.name == "trained" for r in window.session.runs), timeout=10_000)
+    views, slider = panel.stage_views, panel.stages.averaging.slider
+
+    def draw(name):
+        names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+        panel.table.selectRow(names.index(name))
+        qtbot.mouseClick(panel.buttons["draw"], Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not panel.drawing.busy, timeout=30_000)
+
+    def expected(ema):
+        return drawn_images(
+            Drawing(str(run.folder), ema=ema, steps=3, guidance=1.0, count=16, precision=precision)
+        )[:, 0]
+
+    assert slider.isHidden() or not slider.isVisible()
+    draw("trained")
+    assert slider.isVisible()
+    assert slider.isEnabled()
+    assert np.array_equal(views[1].images, expected(None))
+    slider.setFocus()
+    qtbot.keyClick(slider, Qt.Key.Key_End)
+    qtbot.waitUntil(lambda: "EMA length 0.250" in panel.stage_titles[1].text(), timeout=30_000)
+    assert np.array_equal(views[1].images, expected(0.25))
+    assert not np.array_equal(views[1].images, expected(None))
+    asked = panel.ask()
+    assert asked.ema == pytest.approx(0.25)
+    qtbot.keyClick(slider, Qt.Key.Key_Home)
+    assert panel.ask().ema is None
+    panel.prepare(asked.with_changes(ema=0.1))
+    assert panel.ask().ema == pytest.approx(0.1, rel=0.06)  # the nearest that the slider tells
+    draw("mine")  # a copy of a model that ships
+    assert not slider.isEnabled()
     assert panel.stage_titles[1].text() == "mine, step 30"
 
 

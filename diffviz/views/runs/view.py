@@ -9,10 +9,8 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QGridLayout,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QMenu,
     QMessageBox,
     QPlainTextEdit,
@@ -26,11 +24,11 @@ from PySide6.QtWidgets import (
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session, row_of
 from diffviz.views.runs import work
+from diffviz.views.runs.stages import STAGES, Stages
 from diffviz.views.runs.table import RunsTable
 from diffviz.views.view import Guide, View
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.mosaic import Mosaic
 
 UNITS = {"loss": "loss", "bpd": "bits/dim"}
 MEASURABLE = {
@@ -39,7 +37,6 @@ MEASURABLE = {
     "Exact bits/dim of 8 test images": ("likelihood", 8),
     "Exact bits/dim of 64 test images": ("likelihood", 64),
 }
-STAGES = 3
 STAGE_IMAGES = 16
 
 
@@ -55,6 +52,9 @@ class RunsView(View):
         "held-out image with the model, −log₂ p(x)/D: lower is better, for all kinds alike.</p>"
         "<p>Diamonds are checkpoints: click one to see what it draws. Below, three stages of one "
         "training draw from the same noise (the report's figure 6).</p>"
+        "<p>What draws is an average of the weights over the last part of training. Its length, "
+        "σ<sub>rel</sub>, is the slider's: what training kept is combined by least squares into "
+        "the average of any length (Karras et al. 2024).</p>"
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -67,13 +67,12 @@ class RunsView(View):
         self.by_time: dict[Path, np.ndarray] = {}
         self.steps_of: dict[Path, tuple[int, ...]] = {}
         self.ticked: set[Path] = set()
-        self.stages: tuple[int, ...] = ()  # the steps of the checkpoints that draw
         self.wanted: set[str] = set()  # names of runs to tick once they are listed
         self._refresh = QTimer(self, interval=3000)
         self._refresh.timeout.connect(session.refresh_runs)
 
         self.table = RunsTable()
-        self.form = Form(self.kind, "runs", session, self, without=("ticked",))
+        self.form = Form(self.kind, "runs", session, self, without=("ticked", "ema"))
         self.measure, self.log = self.form["measure"], self.form["log"]
         self.measure.setObjectName("measureCombo")
         self.log.setText("Log scale")
@@ -88,20 +87,15 @@ class RunsView(View):
         self.card.setAccessibleName("The selected run's card")
         self.card.setPlaceholderText("Select a run to read its card.")
         self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
-        self.stage_views = [
-            Mosaic("What the checkpoint draws appears here.") for _ in range(STAGES)
-        ]
-        self.stage_titles = [QLabel() for _ in range(STAGES)]
-        for k, (view, words) in enumerate(zip(self.stage_views, self.stage_titles, strict=True)):
-            view.setObjectName(f"stage{k}View")
-            view.setAccessibleName(f"Stage {k + 1}")
-            words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.stages = Stages()
+        self.stage_views, self.stage_titles = self.stages.views, self.stages.titles
         self._build()
         self.table.ticked.connect(self._tick)
         self.table.itemSelectionChanged.connect(self._select)
         self.form.changed.connect(self._replot)
         self.log.changed.connect(lambda: self.plot.set_log(False, self.log.value()))
         self.plot.markClicked.connect(self.draw_checkpoint)
+        self.stages.lengthened.connect(self._lengthen)
         session.runsChanged.connect(self._list)
         self._list()
         self._select()
@@ -152,17 +146,11 @@ class RunsView(View):
         upper.addWidget(plots)
         upper.setSizes([460, 420])
         upper.setChildrenCollapsible(False)
-        grid = QGridLayout()
-        for k in range(STAGES):
-            grid.addWidget(self.stage_titles[k], 0, k)
-            grid.addWidget(self.stage_views[k], 1, k)
-        grid.setRowStretch(1, 1)
-        self._make_room(0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addWidget(upper, 3)
         layout.addLayout(actions)
-        layout.addLayout(grid, 2)
+        layout.addWidget(self.stages, 2)
         layout.addWidget(
             Formula(
                 "Loss compares runs that predict the same thing; bits/dim compares all.",
@@ -171,12 +159,6 @@ class RunsView(View):
                 "runsFormula",
             )
         )  # fmt: skip
-
-    def _make_room(self, stages: int) -> None:
-        """Places for so many stages; the table and the curves take what is left."""
-        for k, (view, words) in enumerate(zip(self.stage_views, self.stage_titles, strict=True)):
-            view.setVisible(k < stages)
-            words.setVisible(k < stages)
 
     def selected(self) -> Path | None:
         """The folder of the run that is selected in the list."""
@@ -314,21 +296,19 @@ class RunsView(View):
             self._draw(folder, (round(step),))
 
     def _draw(self, folder: Path, steps: tuple[int, ...]) -> None:
-        for view, words in zip(self.stage_views, self.stage_titles, strict=True):
-            view.show_images(None)
-            words.clear()
-        self._make_room(len(steps))
-        for k, step in enumerate(steps):
-            self.stage_titles[k].setText(f"{folder.name}, step {step:,}: drawing…")
-        self.stages = steps
-        self.drawing.ask(partial(work.stages, folder, steps, STAGE_IMAGES, 0))
+        self.stages.begin(folder, steps)
+        length = self.stages.averaging.value()
+        self.drawing.ask(partial(work.stages, folder, steps, STAGE_IMAGES, 0, length))
+
+    def _lengthen(self) -> None:
+        """Draw again what is drawn, by weights averaged to the length that the slider says."""
+        if self.stages.folder is not None:
+            self._draw(self.stages.folder, self.stages.steps)
 
     def _show_stages(self, events: list[work.Stage | None]) -> None:
         for stage in events:
             if stage is not None:
-                k = self.stages.index(stage.step)
-                self.stage_views[k].show_images(stage.images)
-                self.stage_titles[k].setText(f"{stage.folder.name}, step {stage.step:,}")
+                self.stages.show_stage(stage)
 
     def use(self) -> None:
         """Let the trajectories draw from the selected run."""
@@ -375,11 +355,12 @@ class RunsView(View):
 
     def ask(self) -> work.Runs:
         names = {folder.name for folder in self.ticked} | self.wanted
-        return self.form.ask(ticked=tuple(sorted(names)))
+        return self.form.ask(ticked=tuple(sorted(names)), ema=self.stages.averaging.value())
 
     def prepare(self, ask: work.Runs) -> None:
         self.wanted = set(ask.ticked)
         self.form.restore(ask)
+        self.stages.averaging.set_value(ask.ema)
         self._list()
 
     def shutdown(self) -> None:

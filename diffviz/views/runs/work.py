@@ -26,6 +26,10 @@ class Runs(Ask):
     ticked: tuple[str, ...] = setting((), "Ticked", "The runs whose curves are shown")
     measure: str = setting("loss", "Measure", "What the curves show", choices=MEASURES)
     log: bool = setting(False, "Log scale", "A logarithmic axis")
+    ema: float | None = setting(
+        None, "EMA length", "How long an average of the weights the stages draw with (sigma_rel, "
+        "Karras et al. 2024); as trained unless given", least=0.02, most=0.25,
+    )  # fmt: skip
 
 
 def averaged(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,15 +145,25 @@ def follow(folders: tuple[Path, ...]) -> Iterator[Grown | None]:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a checkpoint draws from fixed noise: uint8 (N, H, W) or (N, H, W, 3)."""
+    """What a checkpoint draws from fixed noise: uint8 (N, H, W) or (N, H, W, 3).
+
+    `ema` is the length of the average that drew, None as trained; `averages` says whether the run
+    keeps what other lengths are solved from.
+    """
 
     folder: Path
     step: int
     images: np.ndarray
+    ema: float | None = None
+    averages: bool = False
 
 
-def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Iterator[Stage | None]:
+def stages(
+    folder: Path, steps: tuple[int, ...], count: int, seed: int, ema: float | None = None
+) -> Iterator[Stage | None]:
     """Draw `count` images from each of these checkpoints of a run, all from the same noise.
+
+    By weights averaged to the length `ema`, if it is given and the run keeps averages.
 
     Classes, if it knows any, are asked for in turn and plainly, as its training's previews are.
     None comes after each sampling step, so that stopping never waits for long.
@@ -157,11 +171,15 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
     from diffviz.views.pictures import pictures
     from trainer.drawing import draw, open_model
     from trainer.runs import Run
+    from trainer.runs.averages import averages_of
 
     config = Run.open(folder).config
     for step in steps:
+        name = f"{step:08d}.safetensors"
+        averages = averages_of(folder / "checkpoints" / name).exists()
+        length = ema if averages else None
         ask = Drawing(
-            str(folder), f"{step:08d}.safetensors", sampler=config.preview_sampler,
+            str(folder), name, ema=length, sampler=config.preview_sampler,
             steps=config.preview_steps, guidance=1.0, precision=config.precision, count=count,
             seed=seed, batch=count,
         )  # fmt: skip
@@ -170,7 +188,7 @@ def stages(folder: Path, steps: tuple[int, ...], count: int, seed: int) -> Itera
             last = stage.frame
             yield None
         assert last is not None
-        yield Stage(folder, step, pictures(last.x))
+        yield Stage(folder, step, pictures(last.x), length, averages)
 
 
 def card_of(folder: Path) -> Iterator[str]:
