@@ -120,6 +120,17 @@ def drawn(strokes: list[Tensor], points: int = 360) -> Mixture:
     return kernel(torch.cat(spread_out), BANDWIDTH)
 
 
+def halves(mixture: Mixture) -> Tensor:
+    """A class for each mode, (K,): 0 left of the mixture's mean, 1 right of it, by the first axis.
+
+    Raises Problem where all are on one side.
+    """
+    found = (mixture.means[:, 0] > mixture.mean()[0]).long()
+    if len(found.unique()) < 2:
+        raise Problem("All of it lies above one place, so it has no halves: draw it wider.")
+    return found
+
+
 class PointNetwork(nn.Module):
     """A multilayer perceptron on points: x (B, D), t (B,) -> (B, D).
 

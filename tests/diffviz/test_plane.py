@@ -17,7 +17,7 @@ from diffviz.views.plane.work import HAND, Plane
 from trainer.exact import MixtureModel
 from trainer.problems import Problem
 from trainer.processes import VPSDE
-from trainer.toys import toy
+from trainer.toys import halves, toy
 
 
 def settle(qtbot, panel):
@@ -229,3 +229,75 @@ def test_colours_and_names(panel):
                  "leftFieldPlot", "toyLossPlot", "planeSeedSpin"):  # fmt: skip
         assert panel.findChild(QWidget, name).accessibleName(), name
     assert panel.minimumSizeHint().width() <= 860
+
+
+def test_dots_find_the_shape_while_the_network_learns(qtbot, panel):
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: ("reverse", True) in panel.paths, timeout=60_000)
+    early = panel.paths["reverse", True]
+    assert panel.learning.busy
+    assert np.array_equal(panel.plots[1].places, early[panel.moment()])
+    settle(qtbot, panel)
+    late = panel.paths["reverse", True]
+    assert np.array_equal(early[-1], late[-1])  # the same noise
+    assert not np.array_equal(early[0], late[0])
+
+
+def test_another_objective_is_another_network_of_the_same_field(qtbot, panel):
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    field, arrows = panel.field, panel.learnt.arrows
+    for kind, words in (("eps", "Ho et al. 2020"), ("flow", "Liu et al. 2022")):
+        panel.form["objective"].set_value(kind)
+        assert panel.learnt is None
+        assert ("reverse", True) not in panel.paths
+        assert words in panel.formula.lines[1][1]
+        qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+        settle(qtbot, panel)
+        assert not np.array_equal(panel.learnt.arrows, arrows)
+        assert np.isfinite(panel.learnt.arrows).all()
+    assert panel.field is field
+    panel.process.set_value("flow")  # whose last t leaves no signal, where eps tells nothing
+    settle(qtbot, panel)
+    panel.form["objective"].set_value("eps")
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    assert np.isfinite(panel.paths["flow", True]).all()
+
+
+def test_guidance_leads_from_the_other_half_as_the_exact_scores_say(qtbot, panel, exact):
+    assert not panel.form["guidance"].isEnabled()
+    panel.form.set_values({"half": "right", "guidance": 3.0})
+    settle(qtbot, panel)
+    assert panel.form["guidance"].isEnabled()
+    half = MixtureModel(exact.mixture.only(halves(exact.mixture) == 1), VPSDE())
+    at = torch.cartesian_prod(*[torch.from_numpy(panel.field.arrow_axis)] * 2)
+    for k in (20, 80):
+        t = torch.full((len(at),), k / 100)
+        sigma = VPSDE().marginal(t)[1][:, None]
+        of_class, of_all = half.score(at, t), exact.score(at, t)
+        expected = sigma * (of_all + 3 * (of_class - of_all))
+        assert panel.field.arrows[k] == pytest.approx(expected.view(15, 15, 2).numpy(), abs=5e-3)
+    axis = torch.linspace(-3, 3, 128)
+    p = half.density_on_grid(axis, 0.5)
+    assert np.abs(panel.field.heat[50] - (255 * (p / p.max()).sqrt()).numpy()).max() <= 0.51
+    guided = {kind: panel.paths[kind, False][0] for kind in ("reverse", "flow")}
+    panel.form["guidance"].set_value(1.0)
+    settle(qtbot, panel)
+    for kind, ends in guided.items():
+        plain = panel.paths[kind, False][0]
+        assert (plain[:, 0] > -0.4).all()
+        assert ends[:, 0].mean() > plain[:, 0].mean() + 0.05
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    asked, right = panel.ask(), panel.learnt.arrows
+    panel.form["half"].set_value("left")
+    settle(qtbot, panel)
+    assert panel.learnt is None
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    middle = panel.learnt.arrows[90].mean((0, 1)) - right[90].mean((0, 1))
+    assert middle[0] < 0  # of the other half the arrows point to the left
+    panel.restore(asked)
+    settle(qtbot, panel)
+    assert panel.ask() == asked

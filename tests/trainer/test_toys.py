@@ -11,7 +11,7 @@ from trainer.exact import Mixture, MixtureModel, kernel
 from trainer.problems import Problem
 from trainer.processes import DDPM, PROCESSES, VESDE, VPSDE, CosinePath, RectifiedFlow, SubVPSDE
 from trainer.samplers import sample
-from trainer.toys import checkerboard, drawn, toy, train_toy
+from trainer.toys import checkerboard, drawn, halves, toy, train_toy
 
 TIMES = (0.0, 0.03, 0.31, 0.77, 1.0)
 
@@ -203,3 +203,45 @@ def test_toy_training_is_seeded():
 
     assert losses(0) == losses(0)
     assert losses(0) != losses(1)
+
+
+@pytest.mark.parametrize("prediction", ["v", "eps", "flow"])
+def test_a_small_network_learns_classes_by_any_objective(prediction):
+    """Asked for a half it tells the half's noise, asked for none the whole's."""
+    data, process = toy("three-gaussians", torch.Generator()), VPSDE()
+    labels, generator = halves(data), torch.Generator().manual_seed(0)
+    *_, last = train_toy(
+        data, process, generator, steps=400, prediction=prediction, labels=labels
+    )  # fmt: skip
+    x0, t = data.sample(1000, generator), torch.rand(1000, generator=generator) * 0.7 + 0.2
+    x = process.diffuse(x0, t, torch.randn(x0.shape, generator=generator))
+    for label in (-1, 0, 1):
+        chosen = data if label < 0 else data.only(labels == label)
+        exact = MixtureModel(chosen, process)(x, t)
+        with torch.no_grad():
+            learnt = last.model.conditioned(torch.full((1000,), label))(x, t)
+        near = exact.norm(dim=1) < 2.5  # the half is hardly ever where the other is
+        error = (learnt - exact)[near].square().mean() / exact[near].square().mean()
+        assert float(error) < 0.15
+
+
+def test_halves_are_left_and_right_of_the_mean():
+    data = mixture(2)
+    assert halves(data).tolist() == [0, 1, 1]
+    right = data.only(halves(data) == 1)
+    assert torch.equal(right.means, data.means[1:])
+    assert right.weights.tolist() == pytest.approx([0.8, 0.2])
+    with pytest.raises(Problem, match="draw it wider"):
+        halves(drawn([torch.tensor([[0.5, -0.5]])]))
+
+
+def test_pairs_are_learnt_instead_of_draws():
+    """All pairs of one point: the way is known, whatever the mixture."""
+    data, process = toy("two-moons", torch.Generator().manual_seed(0)), RectifiedFlow()
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.tensor([[1.0, -0.5]]).repeat(10, 1), torch.randn(10, 2, generator=generator)
+    *_, last = train_toy(data, process, generator, 200, prediction="flow", pairs=pairs)
+    t = torch.full((10,), 0.5)
+    with torch.no_grad():
+        belief = predict(last.model, process, process.diffuse(pairs[0], t, pairs[1]), t)
+    assert float((belief.x0 - pairs[0]).square().mean().sqrt()) < 0.1

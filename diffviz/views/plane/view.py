@@ -7,6 +7,7 @@ import numpy as np
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
+    QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -28,6 +29,11 @@ from diffviz.widgets.themed import picture
 
 TRAILS = 30  # particles that draw a trail
 TRAIL_FRAMES = 12
+LOSSES = {
+    "v": ("min_θ E ‖v − v_θ(α x_0 + σ ε, t)‖^2,  v = α ε − σ x_0", "Salimans and Ho 2022"),
+    "eps": ("min_θ E ‖ε − ε_θ(α x_0 + σ ε, t)‖^2", "Ho et al. 2020"),
+    "flow": ("min_θ E ‖(ε − x_0) − u_θ(α x_0 + σ ε, t)‖^2", "Liu et al. 2022"),
+}
 
 
 class PlaneView(ToyView):
@@ -41,8 +47,13 @@ class PlaneView(ToyView):
         "times σ(t). Choose above each view which process it shows. Reverse SDE and ODE start at "
         "the same noise: the SDE's dots jitter, the ODE's glide, and both end as the data.</p>"
         "<p>The exact score is that of the points the shape is made of, each blurred to a small "
-        "Gaussian. <b>Train</b> lets a small network learn it from samples alone, by guessing "
-        "noise; compare its arrows with the exact ones.</p>"
+        "Gaussian. <b>Train</b> lets a small network learn it from samples alone; compare its "
+        "arrows with the exact ones, and watch its dots find the shape as it learns. It may guess "
+        "the noise, v, or the way from image to noise: each is the others in disguise, but errors "
+        "weigh differently at each t.</p>"
+        "<p>Ask for a <b>class</b>, one half of the shape, and <b>guide</b> it: beyond 1 the dots "
+        "are led away from the other half, end further out than the data, and lie closer together "
+        "than the bands, which are the class as it is (Ho and Salimans 2022).</p>"
         "<p>Press <b>Draw</b> and draw a distribution of your own with the mouse.</p>"
     )
 
@@ -56,6 +67,7 @@ class PlaneView(ToyView):
         self.paths: dict[tuple[str, bool], np.ndarray] = {}
         self.strokes: list[np.ndarray] = []
         self.computed: dict[str, Any] = {}  # what the field was last worked out of
+        self.predicted = self.kind().objective  # by the network on view
         reach = toys.REACH[2]
         self.plots = [FieldPlot(reach, f"{side}FieldPlot", f"{side} view") for side in
                       ("left", "right")]  # fmt: skip
@@ -67,17 +79,7 @@ class PlaneView(ToyView):
         )  # fmt: skip
         self.loss.setFixedSize(250, 135)
         self.facts = QLabel(objectName="planeFacts", wordWrap=True)
-        self.formula = Formula(
-            "Every dot follows its own arrow; the network learns the arrows from noised samples.",
-            [
-                ("s_θ(x, t) = −ε_θ(x, t) / σ(t) ≈ ∇_x log p_t(x)", "Song et al. 2021, eq. 7"),
-                (
-                    "min_θ E ‖v − v_θ(α x_0 + σ ε, t)‖^2,  v = α ε − σ x_0",
-                    "Salimans and Ho 2022",
-                ),
-            ],
-            "planeFormula",
-        )  # fmt: skip
+        self.formula = Formula("", [], "planeFormula")
 
         grid = QGridLayout()
         for column, (view, plot) in enumerate(zip(self.views, self.plots, strict=True)):
@@ -96,10 +98,13 @@ class PlaneView(ToyView):
         below = QHBoxLayout()
         below.addLayout(words, 1)
         controls, training = self._make_controls()
-        network = QVBoxLayout()
-        network.addLayout(training)
-        network.addWidget(self.loss)
+        network = QFormLayout()
+        for name in ("half", "guidance", "objective"):
+            self.form.placed.add(name)
+            network.addRow(self.form.settings[name].title, self.form[name])
+        network.addRow(training)
         below.addLayout(network)
+        below.addWidget(self.loss)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addLayout(controls)
@@ -107,7 +112,19 @@ class PlaneView(ToyView):
         layout.addLayout(below)
 
         self.timeline.position_changed.connect(self.show_time)
+        self._show_formula()
         self.show_time()
+
+    def _show_formula(self) -> None:
+        """What the network minimises, and what guides, as the settings are."""
+        half, objective = self.form["half"].value(), self.form["objective"].value()
+        self.form["guidance"].setEnabled(bool(half))
+        score = ("s_θ(x, t) = −ε_θ(x, t) / σ(t) ≈ ∇_x log p_t(x)", "Song et al. 2021, eq. 7")
+        guided = ("s = s(x) + w (s(x | c) − s(x))", "Ho and Salimans 2022; w the guidance")
+        self.formula.show_lines(
+            "Every dot follows its own arrow; the network learns the arrows from noised samples.",
+            [guided if half else score, LOSSES[objective]],
+        )
 
     def _make_controls(self) -> tuple[QHBoxLayout, QHBoxLayout]:
         """What is on view, and the buttons of training."""
@@ -163,22 +180,25 @@ class PlaneView(ToyView):
         return bool(self.shape.value() == work.HAND)
 
     def _changed(self) -> None:
-        """Another process or seed is another field; another view is only shown."""
+        """Another process, class or seed is another field; another objective another network."""
+        self._show_formula()
         if self._kept() != self.computed:
             self.compute()
+        elif self.form["objective"].value() != self.predicted:
+            self._forget_learnt()
+            self.show_time()
 
     def _kept(self) -> dict[str, Any]:
         """What the field follows from, of what the form holds; the shape has a say of its own."""
         values = self.form.values()
-        return {name: values[name] for name in ("process", "parameters", "seed")}
+        return {n: values[n] for n in ("process", "parameters", "seed", "half", "guidance")}
 
     def compute(self) -> None:
         """Work out everything anew; training under way, and what it learnt, is given up."""
-        self.stop_learning()
         self.work.drop()
         self.computed = self._kept()
-        self.field, self.learnt, self.paths = None, None, {}
-        self.loss.clear()
+        self.field, self.paths = None, {}
+        self._forget_learnt()
         drawn = not self.by_hand or bool(self.strokes)
         if drawn and self.isVisible():  # else showEvent will ask
             self.work.ask(partial(work.plane, self.ask()))
@@ -191,15 +211,19 @@ class PlaneView(ToyView):
             self.session.problem.emit("Nothing is drawn yet: draw with the mouse held down.")
             return
         self.draw.setChecked(False)
-        self.learnt = None
-        for kind in ("reverse", "flow"):
-            self.paths.pop((kind, True), None)
-        self.loss.clear()
+        self._forget_learnt()
         flow = self.views[0].value().startswith("flow")
         self.views[1].set_value("flow learnt" if flow else "reverse learnt")
         self.learning.ask(partial(work.learn, self.ask()))
         self._say_busy()
         self.show_time()
+
+    def _forget_learnt(self) -> None:
+        """Give up the training under way, and what it learnt."""
+        self.stop_learning()
+        self.learnt, self.predicted = None, self.form["objective"].value()
+        self.paths = {key: places for key, places in self.paths.items() if not key[1]}
+        self.loss.clear()
 
     def stop_learning(self) -> None:
         """Give up the training under way; the score it has learnt stays on view."""

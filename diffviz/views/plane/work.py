@@ -8,13 +8,13 @@ import numpy as np
 
 from diffviz.views.toys import FRAMES, REACH, Paths, Progress, Toy, paths, view_scale
 from trainer.ask import Choice, setting
-from trainer.catalogue import TOYS
+from trainer.catalogue import PREDICTIONS, TOYS
 from trainer.problems import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainer.denoiser import Model
+    from trainer.denoiser import Denoiser, Model
     from trainer.exact import Mixture
     from trainer.processes import Process
 
@@ -27,6 +27,10 @@ VIEWS = (
     Choice("reverse learnt", "Reverse SDE, learnt score"),
     Choice("flow learnt", "Probability-flow ODE, learnt score"),
 )
+HALVES = (
+    Choice("", "whole"), Choice("left", "left half"), Choice("right", "right half")
+)  # fmt: skip
+OBJECTIVES = tuple(one for one in PREDICTIONS if one.id in ("v", "eps", "flow"))
 PARTICLES = 500
 
 
@@ -40,6 +44,16 @@ class Plane(Toy):
     shape: str = setting("two-moons", "Distribution", "The data distribution", choices=SHAPES)
     left: str = setting("reverse", "Left view", "What this view shows", choices=VIEWS)
     right: str = setting("flow", "Right view", "What this view shows", choices=VIEWS)
+    half: str = setting(
+        "", "Class", "Which half the dots are asked to be of; the network then learns both halves, "
+        "and to be asked for none", choices=HALVES,
+    )
+    guidance: float = setting(
+        1.0, "Guidance", "How strongly the class is asked for: 1 as it is, more leads away from "
+        "what is common to both (Ho and Salimans 2022)", least=0, most=20,
+    )
+    objective: str = setting("v", "Predicts", "What the network is trained to answer",
+                             choices=OBJECTIVES)
     strokes: str = setting(
         "", "Strokes", "What is drawn by hand: x y x y …; a stroke after another",
     )
@@ -120,13 +134,51 @@ def _mixture_of(ask: Plane) -> "Mixture":
     return toy(ask.shape, torch.Generator().manual_seed(ask.seed))
 
 
+def _chosen(ask: Plane, mixture: "Mixture") -> "Mixture":
+    """The half that is asked for, or the whole."""
+    from trainer.toys import halves
+
+    return mixture.only(halves(mixture) == _label(ask)) if ask.half else mixture
+
+
+def _label(ask: Plane) -> int:
+    return ("left", "right").index(ask.half)
+
+
+def _exact(ask: Plane, mixture: "Mixture", process: "Process") -> "Model":
+    """The exact model, guided to the half that is asked for."""
+    from trainer.exact import MixtureModel
+    from trainer.guidance import Guided
+
+    whole = MixtureModel(mixture, process)
+    if not ask.half:
+        return whole
+    half = MixtureModel(_chosen(ask, mixture), process)
+    return Guided(half, whole, process, ask.guidance)
+
+
+def _guided(ask: Plane, model: "Denoiser", count: int) -> "Model":
+    """The learnt model for `count` points, guided alike."""
+    import torch
+
+    from trainer.guidance import Guided
+
+    if not ask.half:
+        return model
+    asked = model.conditioned(torch.full((count,), _label(ask)))
+    return Guided(asked, model, model.process, ask.guidance)
+
+
 def _arrows(process: "Process", model: "Model", axis: "Tensor") -> np.ndarray:
     """sigma(t) times the model's score, (FRAMES, n, n, 2)."""
     import torch
 
+    from trainer.denoiser import latest_time
+
     grid = torch.cartesian_prod(axis, axis)
     times = torch.linspace(0, 1, FRAMES)
     times[0] = times[1] / 10  # models are asked at t > 0
+    times[-1] = latest_time(model, process)
     scale = view_scale(process, times)
     found = np.empty((FRAMES, len(axis), len(axis), 2), np.float32)
     with torch.no_grad():
@@ -143,12 +195,13 @@ def plane(ask: Plane) -> Iterator[Field | Progress | Paths]:
     from trainer.exact import MixtureModel
 
     process = ask.made()
-    mixture = _mixture_of(ask)
-    model = MixtureModel(mixture, process)
+    whole = _mixture_of(ask)
+    mixture, model = _chosen(ask, whole), _exact(ask, whole, process)
+    density_of = MixtureModel(mixture, process)
     axis = torch.linspace(-REACH[2], REACH[2], HEAT_POINTS)
     heat = np.empty((FRAMES, HEAT_POINTS, HEAT_POINTS), np.uint8)
     for k, t in enumerate(torch.linspace(0, 1, FRAMES)):
-        density = model.density_on_grid(axis * view_scale(process, t[None]), float(t))
+        density = density_of.density_on_grid(axis * view_scale(process, t[None]), float(t))
         heat[k] = (255 * (density / density.max()).sqrt()).round().byte().numpy()
         yield Progress(k / FRAMES)
     arrow_axis = torch.linspace(-REACH[2], REACH[2], ARROW_POINTS + 2)[1:-1]
@@ -158,26 +211,30 @@ def plane(ask: Plane) -> Iterator[Field | Progress | Paths]:
 
 
 def learn(ask: Plane, steps: int = 1200) -> Iterator[Learning | LearntField | Progress | Paths]:
-    """Train a small network on the distribution; show its score as it learns, then its paths."""
+    """Train a small network on the distribution; show its score and its paths as it learns."""
     import torch
 
-    from trainer.toys import train_toy
+    from trainer.toys import halves, train_toy
 
     process = ask.made()
     mixture = _mixture_of(ask)
     axis = torch.linspace(-REACH[2], REACH[2], ARROW_POINTS + 2)[1:-1]
-    generator = torch.Generator().manual_seed(ask.seed)
-    losses = []
-    for event in train_toy(mixture, process, generator, steps, seed=ask.seed):
+    generator, losses = torch.Generator().manual_seed(ask.seed), []
+    for event in train_toy(
+        mixture, process, generator, steps, seed=ask.seed, prediction=ask.objective,
+        labels=halves(mixture) if ask.half else None,
+    ):  # fmt: skip
         losses.append(event.loss)
         if event.step % 10 == 0 or event.step == steps:
             yield Learning(event.step, steps, np.array(losses))
             losses = []
-        if event.step % LEARN_EVERY == 0 or event.step == steps:
-            yield LearntField(axis.numpy(), _arrows(process, event.model, axis))
-    model = event.model
-    for kind in ("reverse", "flow"):
-        for found in paths(mixture, process, model, kind, PARTICLES, PLANE_STEPS, ask.seed):
-            if isinstance(found, Paths):
-                found = Paths(kind, found.places, learnt=True)
-            yield found
+        if event.step % LEARN_EVERY and event.step < steps:
+            continue
+        arrows = _arrows(process, _guided(ask, event.model, len(axis) ** 2), axis)
+        yield LearntField(axis.numpy(), arrows)
+        model = _guided(ask, event.model, PARTICLES)
+        for kind in ("reverse", "flow"):
+            for found in paths(mixture, process, model, kind, PARTICLES, PLANE_STEPS, ask.seed):
+                if isinstance(found, Paths):
+                    found = Paths(kind, found.places, learnt=True)
+                yield found
