@@ -7,6 +7,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from diffviz.controls.fields import narrow
 from diffviz.shell.session import Session
 from diffviz.views.levels import LevelsView
 from diffviz.views.straight import work
@@ -101,6 +102,8 @@ class StraightView(LevelsView):
         self.reflow_button.setToolTip("Learn a flow in the plane, and make it straight: seconds")
         self.reflow_button.clicked.connect(self.reflow)
         self.status = QLabel(objectName="straightStatus", wordWrap=True)
+        for combo in (self.form["model"].model, self.form["shape"]):
+            narrow(combo, 6)
         row = self.form.row("model", "count", "seed")
         row.addLayout(self.form.row("shape", "rounds", end=False))
         row.addWidget(self.reflow_button)
