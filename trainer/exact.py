@@ -219,8 +219,8 @@ class TrainingSet(Exact):
 
     def mean(self, x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         self.images.check(labels)
-        found: Tensor = _Recall.apply(x, alpha, sigma, labels, self.images)  # type: ignore[no-untyped-call]
-        return found
+        told: tuple[Tensor, ...] = _Recall.apply(x, alpha, sigma, labels, self.images)  # type: ignore[no-untyped-call]
+        return told[0]
 
     def log_density(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         self.images.check(labels)
@@ -274,21 +274,36 @@ def _of_class(logits: Tensor, labels: Tensor | None, own: Tensor) -> Tensor:
 class _Recall(torch.autograd.Function):
     """E[x_0 | x_t], whose Jacobian is alpha / sigma² times the images' covariance given x_t.
 
-    So the way back is one pass too, and keeps nothing of the images.
+    So the way back is one pass too, and keeps nothing of the images; forwards it is the same one,
+    for a covariance is symmetric. The guess comes with what `_recalled` tells.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None, images: Images
-    ) -> Tensor:
+        x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None, images: Images
+    ) -> tuple[Tensor, ...]:
         mean, total, nearest = _recalled(x, alpha, sigma, labels, images)
-        ctx.save_for_backward(x, alpha, sigma, mean, total, nearest)
-        ctx.labels, ctx.images = labels, images
-        return mean - 1
+        return mean - 1, mean, total, nearest
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        x, alpha, sigma, ctx.labels, ctx.images = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        for save in (ctx.save_for_backward, ctx.save_for_forward):
+            save(x, alpha, sigma, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,), images = grads, ctx.images
+        return _Recall._product(ctx, grads[0]), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+        return _Recall._product(ctx, tangents[0]), None, None, None
+
+    @staticmethod
+    def _product(ctx: Any, grad: Tensor) -> Tensor:
+        """The Jacobian times `grad` (B, D)."""
+        images = ctx.images
         x, alpha, sigma, mean, total, nearest = ctx.saved_tensors
         y, precision = x + alpha[:, None], 1 / sigma[:, None] ** 2
         best = images.bytes[nearest].to(x) * LEVEL
@@ -302,7 +317,8 @@ class _Recall(torch.autograd.Function):
             along = weights * (grad @ part.T - centre)
             products, shift = products + along @ part, shift + along.sum(1, keepdim=True)
         # Less `shift` times the mean: where one image weighs all, both factors vanish together.
-        return (products - shift * mean) * alpha[:, None] * precision, None, None, None, None
+        found: Tensor = (products - shift * mean) * alpha[:, None] * precision
+        return found
 
 
 class Gaussian(Exact):

@@ -44,6 +44,11 @@ VIEWS = Catalogue(
         "diffviz.views.learning.view:LearningView", group="Train",
     ),
     Entry(
+        "network", "Network",
+        "What is inside? Blocks, feature maps, attention, and what can still change",
+        "diffviz.views.network.view:NetworkView", group="Understand",
+    ),
+    Entry(
         "decision", "Decision", "When does it become a 7? Noise an image, and let it come back",
         "diffviz.views.decision.view:DecisionView", group="Understand",
     ),

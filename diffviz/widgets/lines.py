@@ -131,6 +131,8 @@ class LinesPlot(Plot):
         text = palette.color(QPalette.ColorRole.Text)
         if self.across:
             self._legend.setLabelTextColor(text)
+            for _, label in self._legend.items:  # which that alone does not draw anew
+                label.setText(label.text)
         self.mark.setPen(pg.mkPen(text, width=1.5, style=Qt.PenStyle.DashLine))
         self.mark.setHoverPen(pg.mkPen(palette.color(QPalette.ColorRole.Highlight), width=4))
 
