@@ -1,6 +1,7 @@
 """A folder of many images: one file that is made once and mapped, with the same pixels and bits."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -160,10 +161,14 @@ def test_a_program_that_was_killed_while_it_made_the_file_is_in_nobodys_way(tmp_
     assert [name[-4:] for name in files(cache)] == [".npy"]
 
 
-def test_where_nothing_may_be_kept_the_images_are_read_into_memory(tmp_path, cache):
-    cache.parent.mkdir(parents=True)
+def test_where_nothing_may_be_kept_the_images_lie_in_a_file_without_a_name(tmp_path, cache):
+    dataset = f"{pictures(tmp_path / 'pics')}:8"
+    expected = np.array(load(dataset).train)
+    shutil.rmtree(cache)
     cache.write_bytes(b"in the way")
-    assert type(load(f"{pictures(tmp_path / 'pics')}:8").train) is np.ndarray
+    assert np.array_equal(load(dataset).train, expected)
+    assert cache.read_bytes() == b"in the way"
+    assert list(cache.parent.iterdir()) == [cache]
 
 
 def test_a_full_disk_is_told(tmp_path, cache, monkeypatch):

@@ -19,6 +19,7 @@ from trainer.runs.cards import card, card_text
 from trainer.runs.checkpoints import load_tensors, save_tensors
 from trainer.samplers.noise import nth
 from trainer.stopping import stop_as_ctrl_c_does, whole
+from trainer.training import begun as same_command
 from trainer.training import resumed, train
 from trainer.training.learner import Learner
 from trainer.training.optimiser import course
@@ -236,3 +237,48 @@ def test_every_seed_that_an_ask_takes_trains(tmp_path):
     run = Run.create(tmp_path / "run", config)
     assert sum(isinstance(event, Step) for event in train(config, run, "cpu", data)) == 3
     assert nth(7, 5) == 7 * 1_000_003 + 5
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(tmp_path, capsys):
+    dataset = f"{pictures(tmp_path / 'pics')}:8"
+    command = ["train", "--dataset", dataset, *WORDS, "--run"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    whole = Run.open(tmp_path / "whole")
+    run = Run.create(tmp_path / "run", whole.config)
+    go(run, stop=3)
+    assert run.standing()["step"] < 6
+    assert main([*command, str(run.folder)]) == 0
+    assert alike(whole, run)
+    assert [line["step"] for line in run.metrics() if "loss" in line] == list(range(1, 7))
+    weights = run.newest().read_bytes()
+    capsys.readouterr()
+    assert main([*command, str(run.folder), "--json"]) == 0  # and when all is done, says so
+    assert '"finished": true' in capsys.readouterr().out
+    assert run.newest().read_bytes() == weights
+    assert len([line for line in run.metrics() if "loss" in line]) == 6
+
+
+def test_other_settings_are_named_and_never_mixed(tmp_path, capsys):
+    dataset = f"{pictures(tmp_path / 'pics')}:8"
+    run = begun(tmp_path / "run", dataset, stop=3)
+    command = ["train", "--dataset", dataset, *WORDS, "--run", str(run.folder)]
+    before = run.metrics()
+    assert main([*command, "--seed", "3", "--epochs", "9"]) == 2
+    assert "already holds a run, of other settings (epochs, seed)" in capsys.readouterr().err
+    assert main([*command, "--parts", "3"]) == 2  # which two parts cannot be shared as
+    assert "of other settings (parts)" in capsys.readouterr().err
+    assert run.metrics() == before
+    idle = Run.create(tmp_path / "idle", TINY)
+    assert main([*command[:-1], str(idle.folder)]) == 0  # what never made a step can be begun anew
+    copy = run.ship(tmp_path / "copy")
+    copy.change(run.config)
+    assert main([*command[:-1], str(copy.folder)]) == 2
+    assert "only its weights" in capsys.readouterr().err
+
+
+def test_a_run_of_more_parts_goes_on_by_fewer_processes(tmp_path):
+    dataset = f"{pictures(tmp_path / 'pics')}:8"
+    config = TINY.with_changes(dataset=dataset, parts=2)
+    run = same_command(tmp_path / "run", config.with_changes(parts=4))
+    go(run, stop=2)
+    assert same_command(run.folder, config).config.parts == 4

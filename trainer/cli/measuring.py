@@ -169,6 +169,7 @@ def measure(arguments: argparse.Namespace) -> int:
     from trainer.events import outcome
     from trainer.runs.cards import describe
     from trainer.runs.measures import Measure, measure_likelihood, measure_samples, own_sampler
+    from trainer.training.distributed import team
 
     run, device = running.run_of(arguments), running.choose_device(arguments.device)
     data, (sampler, steps) = running.with_bar(reading(run.config.dataset)), own_sampler(run)
@@ -191,6 +192,8 @@ def measure(arguments: argparse.Namespace) -> int:
         if (images := arguments.likelihood_images) > 0:
             bits = measure_likelihood(run, data, images, ask.seed, device, again)
             found.append(outcome(bits, show))
+    if not team().leads:
+        return 0
     facts = {"run": str(run.folder), "measures": [dataclasses.asdict(one) for one in found]}
     running.show(facts, "\n".join(describe(one) for one in found), arguments.json)
     return 0

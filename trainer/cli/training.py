@@ -15,7 +15,8 @@ def add(commands: Commands) -> None:
         "train",
         train,
         "train a model into a run folder",
-        "Ctrl-C stops and saves; --resume goes on where it stood, with --epochs for so many in "
+        "Ctrl-C stops and saves; the same command again goes on where it stood, and so does "
+        "--resume, by the run's own settings, with --epochs for so many in "
         "all (the learning rate follows their schedule from there on) and --dataset for images "
         "that have moved. What is not given is as the preset has it. "
         + " ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items()),
@@ -64,9 +65,8 @@ def train(arguments: argparse.Namespace) -> int:
     from trainer.cli.running import choose_device, progress, with_bar
     from trainer.data import reading, resolved
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.training import for_size, refuse, resuming
+    from trainer.training import begun, for_size, refuse, resuming
     from trainer.training import train as training
-    from trainer.training.distributed import create_together
 
     if arguments.resume:
         run, data = with_bar(resuming(arguments.run, **newly))
@@ -76,7 +76,7 @@ def train(arguments: argparse.Namespace) -> int:
         data = with_bar(reading(config.dataset))
         config = for_size(config, data.shape)
         refuse(config, data)
-        run = create_together(arguments.run, config)
+        run = begun(arguments.run, config)
     events = training(run.config, run, choose_device(arguments.device), data)
     bar = progress("step")
 

@@ -1,17 +1,18 @@
-"""Images of a folder as one array: of many, in a file that is made once and mapped into memory.
+"""Many images as one array: in a file that is made once and mapped into memory.
 
-The file is an .npy in the user's cache folder, named after the place and the content that it was
-made of (names, sizes, times of change): other content makes another file, and the old one goes. All
-ranks and programs share its pages, which the system reads and drops as it needs to.
+A folder's file is an .npy in the user's cache folder, named after the place and the content that it
+was made of (names, sizes, times of change): other content makes another file, and the old one goes.
+All ranks and programs share its pages, which the system reads and drops as it needs to.
 """
 
 import contextlib
 import io
 import mmap
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -32,8 +33,8 @@ def stacked(place: str, content: str, count: int, side: int, pictures: Pictures)
     """`count` pictures (side, side) or (side, side, 3) as one array, uint8 (count, C, side, side).
 
     C is 1 if all are grey, else 3. `place` and `content` are digests, of where the pictures lie and
-    of what is there. Small sets are read into memory; large ones too, where there is no folder to
-    keep them in.
+    of what is there. Few are read into memory, and where there is no folder to keep them in, many
+    into a file for this program alone.
     """
     if count * side**2 >= LARGE:
         for folder in cache_folders():
@@ -42,11 +43,27 @@ def stacked(place: str, content: str, count: int, side: int, pictures: Pictures)
                 path.parent.mkdir(parents=True, exist_ok=True)
             if os.access(path.parent, os.W_OK | os.X_OK):
                 return (yield from _kept(path, place, count, side, pictures))
-    stream = io.BytesIO()
-    yield from _write(stream, count, side, pictures())
-    stream.seek(0)
-    found: np.ndarray = np.load(stream, allow_pickle=False)
-    return found
+    return (yield from held(count, (side, side), pictures()))
+
+
+def held(count: int, size: tuple[int, int], pictures: Iterator[np.ndarray]) -> Made:
+    """`count` pictures of that height and width as one array, for this program alone.
+
+    Of many, in a file without a name that goes when nobody looks at the array any more.
+    """
+    few = count * size[0] * size[1] < LARGE
+    folder = next((one for one in cache_folders() if os.access(one, os.W_OK | os.X_OK)), None)
+    with (
+        file_problems("write images to", folder or Path(tempfile.gettempdir())),
+        io.BytesIO() if few else tempfile.TemporaryFile(dir=folder) as stream,
+    ):
+        shape = yield from _write(stream, count, size, pictures)
+        stream.seek(0)
+        if few:
+            found: np.ndarray = np.load(stream, allow_pickle=False)
+            return found
+        start = _head(io.BytesIO(), shape)
+        return np.memmap(stream, np.uint8, "r", start, shape)
 
 
 def _kept(path: Path, place: str, count: int, side: int, pictures: Pictures) -> Made:
@@ -85,7 +102,7 @@ def _make(
             left.unlink()
     try:
         with open(temporary, "w+b") as stream:
-            yield from _write(stream, count, side, pictures())
+            yield from _write(stream, count, (side, side), pictures())
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -94,28 +111,32 @@ def _make(
 
 
 def _write(
-    stream: BinaryIO, count: int, side: int, pictures: Iterator[np.ndarray]
-) -> Generator[Reading, None, None]:
-    """An .npy of the pictures: grey until the first one in colour, which all before it then get."""
-    channels, start = 1, _head(stream, (count, 1, side, side))
+    stream: IO[bytes], count: int, size: tuple[int, int], pictures: Iterator[np.ndarray]
+) -> Generator[Reading, None, tuple[int, ...]]:
+    """An .npy of the pictures: grey until the first one in colour, which all before it then get.
+
+    Gives its shape.
+    """
+    channels, start, plane = 1, _head(stream, (count, 1, *size)), size[0] * size[1]
     for done, picture in enumerate(pictures):
         if done % EVERY == 0:
             yield Reading(done, count)
         if picture.ndim == 3 and channels == 1:
             for k in reversed(range(done)):
-                stream.seek(start + k * side**2)
-                grey = stream.read(side**2)
-                stream.seek(start + 3 * k * side**2)
+                stream.seek(start + k * plane)
+                grey = stream.read(plane)
+                stream.seek(start + 3 * k * plane)
                 stream.write(3 * grey)
-            stream.seek(start + 3 * done * side**2)
+            stream.seek(start + 3 * done * plane)
             channels = 3
         stream.write(in_channels(picture, channels).tobytes())
     stream.seek(0)
-    _head(stream, (count, channels, side, side))
+    _head(stream, (count, channels, *size))
     yield Reading(count, count)
+    return count, channels, *size
 
 
-def _head(stream: BinaryIO, shape: tuple[int, ...]) -> int:
+def _head(stream: IO[bytes], shape: tuple[int, ...]) -> int:
     """Write the .npy's header, as long whatever the channels; where the images begin."""
     facts = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, facts)

@@ -49,9 +49,11 @@ def each(jobs: Sequence[Callable[[], Judged]], device: str) -> Iterator[Judged]:
                 one.cancel()
 
 
-def judge(ask: Likelihood, opened: Opened, images: Tensor) -> Iterator[Judged]:
+def judge(
+    ask: Likelihood, opened: Opened, images: Tensor, rank: int = 0, ranks: int = 1
+) -> Iterator[Judged]:
     """Bits/dim of uint8 images (N, C, H, W), `ask.batch` at a time, each of these by a seed of its
-    own."""
+    own; of several `ranks` each judges every so-manieth batch."""
     model, process = opened.model, opened.model.process
 
     def job(place: int, part: Tensor) -> Judged:
@@ -67,7 +69,7 @@ def judge(ask: Likelihood, opened: Opened, images: Tensor) -> Iterator[Judged]:
 
     parts = images.to(opened.device).split(ask.batch)
     jobs = [partial(job, place, part) for place, part in enumerate(parts)]
-    yield from each(jobs, opened.device)
+    yield from each(jobs[rank::ranks], opened.device)
 
 
 def _mean(parts: list[Tensor]) -> tuple[float | None, float | None]:

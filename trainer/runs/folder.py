@@ -61,10 +61,7 @@ class Run:
     def create(cls, folder: str | Path, config: ExperimentConfig) -> "Run":
         """A new run in `folder`, which must not hold one that has made a step."""
         folder = Path(folder)
-        begun = any((folder / "checkpoints").glob("*.safetensors")) or any(
-            (folder / name).exists() for name in ("state.safetensors", "metrics.jsonl")
-        )
-        if (folder / "config.json").exists() and begun:
+        if (folder / "config.json").exists() and cls(folder, config).begun:
             raise Problem(
                 f"{folder} already holds a run. Resume it, or choose another folder: "
                 "nothing is overwritten."
@@ -109,6 +106,12 @@ class Run:
     @property
     def process(self) -> Process:
         return make_process(self.config.process, self.config.process_parameters)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has made a step, or may have."""
+        written = (self.state_path, self.folder / "metrics.jsonl")
+        return bool(self.checkpoints()) or any(path.exists() for path in written)
 
     @property
     def state_path(self) -> Path:

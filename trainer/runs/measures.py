@@ -7,6 +7,7 @@ the checkpoint whose checksum it carries: trained on, a run has none until it is
 
 import dataclasses
 import json
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from assets import ASSETS
 from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import draw, open_model
-from trainer.likelihood.judge import judge, summary
+from trainer.likelihood.bound import Estimate
+from trainer.likelihood.judge import Judged, judge, summary
 from trainer.problems import Problem, as_json, cache_folders, write_file
 from trainer.requests import Drawing, Likelihood
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
+from trainer.training.distributed import team, united
 
 BATCH = 64
 BATCH_JUDGED = 8
@@ -118,6 +121,12 @@ def keep(run: Run, made: Measure) -> None:
             continue  # it is only slower without
 
 
+def _machine(device: str) -> str:
+    """What has measured: the machine, and how many processes of it if several."""
+    size = team().size
+    return machine(device) + (f", {size} processes" if size > 1 else "")
+
+
 def own_sampler(run: Run) -> tuple[str, int]:
     """The sampler and number of steps that the run's settings name for its previews."""
     return run.config.preview_sampler, run.config.preview_steps
@@ -130,21 +139,23 @@ def drawn(
 
     Yields the share done. Of a model with classes every class is asked for in turn, at guidance 1
     unless `guided` (trainer.requests.GUIDED) says. In float32, so that machines can be compared.
+    Of several processes each draws some batches, and has them all in the end.
     """
     ask = Drawing(
         model=str(run.folder), sampler=sampler, steps=steps, count=count, seed=seed, batch=BATCH,
         precision="float32", **{"guidance": 1.0} | guided,
     )  # fmt: skip
-    opened = open_model(ask, (Path(),), device)
-    parts: list[np.ndarray] = []
-    seconds = [0.0]
-    for stage in draw(ask, opened):
+    opened, ours = open_model(ask, (Path(),), device), team()
+    parts: dict[int, np.ndarray] = {}
+    seconds, nfe = torch.zeros(math.ceil(count / BATCH), dtype=torch.float64), 0
+    for stage in draw(ask, opened, ours.rank, ours.size):
         yield (stage.first + stage.count * stage.frame.index / steps) / count
         if stage.last:
-            parts.append(stage.images())
-            seconds.append(seconds[-1] + stage.seconds)
+            parts[stage.first] = stage.images()
+            seconds[stage.first // BATCH] = stage.seconds
             nfe = stage.frame.nfe
-    return np.concatenate(parts), seconds[1:], nfe
+    images = united(parts, (count, *opened.shape))
+    return images, (ours.total(seconds).cumsum(0) / ours.size).tolist(), nfe
 
 
 def measure_samples(
@@ -194,7 +205,7 @@ def measure_samples(
         images, seconds, nfe = yield from drawn(
             run, device, missing[-1], sampler, steps, seed, **guided
         )
-        for count in missing:
+        for count in missing if team().leads else ():
             report = evaluate(images[:count], data)
             # A count that is no multiple of the batch ends inside one: its share of the time.
             whole, rest = divmod(count, BATCH)
@@ -219,10 +230,33 @@ def measure_samples(
             if classes and report.samples.sure is not None:
                 seen, _ = classify(images[:count])
                 values["asked"] = float((seen == np.arange(count) % classes).mean())
-            made = Measure("samples", checkpoint, settings(count), values, machine(device))
+            made = Measure("samples", checkpoint, settings(count), values, _machine(device))
             keep(run, made)
             known[count] = made
     return [found for count in counts if (found := known[count]) is not None]
+
+
+def _shared(judged: list[Judged], count: int) -> list[Judged]:
+    """What all processes have judged of `count` images, batch by batch."""
+    found = torch.zeros(4, count, dtype=torch.float64)
+    for one in judged:
+        rows = slice(one.first, one.first + one.count)
+        found[0, rows] = one.bound.value.cpu().double()
+        found[1:, rows] = math.nan
+        if one.exact is not None:
+            found[1, rows] = one.exact.value.cpu().double()
+            found[2, rows] = one.exact.solver.cpu().double()
+            found[3, rows] = one.exact.nfe
+    why = next((one.why for one in judged if one.why), "")
+    batches = []
+    for place, part in enumerate(team().total(found).split(BATCH_JUDGED, dim=1)):
+        bound, value, solver, nfe = part
+        exact = Estimate(value, torch.zeros_like(value), float(nfe[0]), solver)
+        told = None if bool(nfe.isnan().any()) else exact
+        said = "" if told else why or "another process could not tell it."
+        first = place * BATCH_JUDGED
+        batches.append(Judged(first, told, Estimate(bound, bound * 0, 0.0, bound * 0), said))
+    return batches
 
 
 def measure_likelihood(
@@ -253,12 +287,14 @@ def measure_likelihood(
     if known is not None:
         return known
     checkpoint, _ = checkpoint_facts(run.newest())
-    opened = open_model(ask, (Path(),), device)
+    opened, ours = open_model(ask, (Path(),), device), team()
     images = torch.from_numpy(spread_out(data.test, count).copy())
     judged = []
-    for one in judge(ask, opened, images):
+    for one in judge(ask, opened, images, ours.rank, ours.size):
         judged.append(one)
         yield (one.first + one.count) / len(images)
-    made = Measure("likelihood", checkpoint, settings, summary(judged), machine(device))
-    keep(run, made)
+    values = summary(_shared(judged, len(images)))
+    made = Measure("likelihood", checkpoint, settings, values, _machine(device))
+    if ours.leads:
+        keep(run, made)
     return made

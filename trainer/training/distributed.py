@@ -4,24 +4,22 @@
 
 Every process holds the whole network and makes its share of each batch's parts; their gradients are
 gathered and summed in one order (trainer.training.parts), so that on CPUs the number of processes
-changes nothing. gloo on CPUs, nccl on CUDA.
+changes nothing. gloo on CPUs, nccl on CUDA. Where one is killed the others end too, and the same
+command, by hand or by torchrun's --max-restarts, goes on from the run's state.
 """
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from trainer.config import ExperimentConfig
 from trainer.problems import Problem
-from trainer.runs import Run
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,11 @@ class Team:
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over ranks of `value`, which has one shape on all of them."""
-        if self.size > 1:
-            dist.all_reduce(value)
-        return value
+        if self.size == 1:
+            return value
+        whole = value.cuda() if dist.get_backend() == "nccl" else value
+        dist.all_reduce(whole)
+        return whole.to(value.device)
 
     def gathered(self, rows: list[list[Tensor]]) -> list[list[Tensor]]:
         """All ranks' rows of tensors, in turn: each rank's first, then each rank's second…"""
@@ -48,7 +48,13 @@ class Team:
         shapes = [tensor.shape for tensor in rows[0]]
         flat = torch.stack([torch.cat([tensor.float().flatten() for tensor in r]) for r in rows])
         whole = [torch.empty_like(flat) for _ in range(self.size)]
-        dist.all_gather(whole, flat)
+        try:
+            dist.all_gather(whole, flat)
+        except RuntimeError as error:
+            raise Problem(
+                "Another process of this training has ended "
+                f"({str(error).splitlines()[0]}). The same command goes on from what is saved."
+            ) from error
         return [
             [
                 part.view(shape)
@@ -87,7 +93,7 @@ def joined() -> Iterator[Team]:
     try:
         if cuda:
             torch.cuda.set_device(int(place) if place.isdecimal() else 0)
-        dist.init_process_group("nccl" if cuda else "gloo")
+        _meet("nccl" if cuda else "gloo")
     except (RuntimeError, ValueError) as error:
         raise Problem(
             f"The {size} processes that WORLD_SIZE, RANK and MASTER_ADDR tell of could not meet "
@@ -99,14 +105,15 @@ def joined() -> Iterator[Team]:
         dist.destroy_process_group()
 
 
-def create_together(folder: str | Path, config: ExperimentConfig) -> Run:
-    """A new run, made by the leader and then opened by the others, in parts that they can share."""
-    ours = team()
-    config = config.with_changes(parts=math.lcm(config.parts, ours.size))
-    if ours.leads:
-        run = Run.create(folder, config)
-    ours.wait()
-    return run if ours.leads else Run.open(folder)
+def _meet(backend: str) -> None:
+    if os.environ.get("GROUP_WORLD_SIZE") != "1":
+        dist.init_process_group(backend)
+        return
+    # On one machine torchrun's restarts meet in the same store, where a rank could still find the
+    # address of one that was killed.
+    store, rank, size = next(rendezvous("env://"))
+    again = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    dist.init_process_group(backend, store=again, rank=rank, world_size=size)
 
 
 def united(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -117,6 +124,4 @@ def united(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     images = torch.zeros(shape, dtype=torch.uint8)
     for first, drawn in parts.items():
         images[first:][: len(drawn)] = torch.from_numpy(drawn)
-    if team().size > 1 and dist.get_backend() == "nccl":
-        images = images.cuda()
-    return team().total(images).cpu().numpy()
+    return team().total(images).numpy()

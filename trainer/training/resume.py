@@ -1,8 +1,11 @@
 """Going on with a run: where its images lie by now, and how many epochs it shall have in all."""
 
+import dataclasses
+import math
 from collections.abc import Generator
 from pathlib import Path
 
+from trainer.config import ExperimentConfig
 from trainer.data import ImageSet, reading, resolved
 from trainer.events import Reading, outcome
 from trainer.problems import Problem
@@ -51,12 +54,51 @@ def resuming(
                 f"{run.folder.name} has learned {done:.3g} epochs already, more than {epochs}: ask "
                 "for more."
             )
-    elif run.checkpoints():
-        raise Problem(
-            f"{run.folder} has no state of a training, only its weights, as a copy for others has: "
-            "it cannot go on. Begin another run."
-        )
+    _refuse_copy(run)
     if team().leads:
         run.change(config)
     team().wait()
     return Run(run.folder, config), data
+
+
+def begun(folder: str | Path, config: ExperimentConfig) -> Run:
+    """The run of these settings in `folder`: a new one, or the one that it holds.
+
+    So the same command, given again after whatever ended it, goes on where the run stands. All
+    ranks of a team call it; the run's parts are as many as they can share. Raises Problem where the
+    folder holds a run of other settings that has made a step.
+    """
+    ours = team()
+    config = config.with_changes(parts=math.lcm(config.parts, ours.size))
+    if ours.leads:
+        run = _taken_up(Path(folder), config) or Run.create(folder, config)
+    ours.wait()
+    return run if ours.leads else Run.open(folder)
+
+
+def _taken_up(folder: Path, config: ExperimentConfig) -> Run | None:
+    """The run that goes on by the same command; None where a new one can be made there."""
+    if not (folder / "config.json").exists():
+        return None
+    run = Run.open(folder)
+    was, now = (dataclasses.asdict(one) for one in (run.config, config))
+    if run.config.parts % config.parts == 0:  # of a team of another size that can share them
+        now["parts"] = was["parts"]
+    other = [name for name in now if now[name] != was[name]]
+    if not other:
+        _refuse_copy(run)
+        return run
+    if run.begun:
+        raise Problem(
+            f"{folder} already holds a run, of other settings ({', '.join(other)}). Go on with it "
+            "by --resume, or choose another folder: nothing is overwritten."
+        )
+    return None
+
+
+def _refuse_copy(run: Run) -> None:
+    if run.checkpoints() and not run.state_path.exists():
+        raise Problem(
+            f"{run.folder} has no state of a training, only its weights, as a copy for others has: "
+            "it cannot go on. Begin another run."
+        )
