@@ -53,6 +53,11 @@ VIEWS = Catalogue(
         "diffviz.views.decision.view:DecisionView", group="Understand",
     ),
     Entry(
+        "likelihood", "Likelihood",
+        "How likely is this picture? And nonsense? In bits, by level of noise and by pixel",
+        "diffviz.views.likelihood.view:LikelihoodView", group="Understand",
+    ),
+    Entry(
         "copies", "Copy or create",
         "Copy or create, and with 100 images? Models of few images and many, on the same noise",
         "diffviz.views.copies.view:CopiesView", group="Understand",

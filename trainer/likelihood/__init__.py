@@ -8,6 +8,7 @@ bits/dim = (log q(x) - log p(x)) / (D ln 2), q being the noise (`dequantised`).
 """
 
 from trainer.likelihood.bound import (
+    Apart,
     Estimate,
     Part,
     Term,
@@ -17,6 +18,7 @@ from trainer.likelihood.bound import (
     chain_shares,
     decoder_nats,
     prior_nats,
+    taken_apart,
     variational_bound,
 )
 from trainer.likelihood.exact import (
@@ -29,7 +31,8 @@ from trainer.likelihood.exact import (
 )
 
 __all__ = [
-    "TOLERANCE", "Estimate", "Part", "Term", "bits_per_dim", "bound_bits", "bound_parts",
+    "TOLERANCE", "Apart", "Estimate", "Part", "Term", "bits_per_dim", "bound_bits", "bound_parts",
     "bound_terms", "chain_shares", "decoder_nats", "dequantised", "exact_bits", "exact_nats",
-    "log_likelihood", "prior_nats", "variational_bound",
+    "log_likelihood", "prior_nats", "taken_apart",
+    "variational_bound",
 ]  # fmt: skip

@@ -234,6 +234,46 @@ def bound_parts(
     yield Part(math.inf * like, nats / bits)
 
 
+@dataclass(frozen=True)
+class Apart:
+    """A bound taken apart: `values` (B,) bits/dim of each image, and in the mean over the images
+    `bits` (n + 2, C, H, W) of each value: the decoder's, those of log-SNRs between `edges` (n + 1,)
+    from the most to the least, and the prior's.
+    """
+
+    values: Tensor
+    edges: Tensor
+    bits: Tensor
+
+    def by_level(self) -> Tensor:
+        """Bits/dim (n + 2,), which add up to the mean of the values."""
+        return self.bits.flatten(1).mean(1)
+
+
+def taken_apart(
+    model: Model,
+    process: Process,
+    images: Tensor,
+    generator: torch.Generator,
+    evaluations: int = 16,
+    levels: int = 24,
+) -> Apart:
+    """`variational_bound`, once, and where its bits are: in which noise, at which pixels.
+
+    images uint8 (B, C, H, W); copies of one image tell of that one alone.
+    """
+    edges = torch.linspace(*process.likelihood_ends, levels + 1)
+    bits = torch.zeros(levels + 2, *images.shape[1:], device=images.device)
+    values = torch.zeros(len(images), device=images.device)
+    for part in bound_parts(Beliefs(model, process), images, generator, evaluations):
+        values += part.bits.flatten(1).mean(1)
+        # Edges fall: 0 is before the first, where the decoder is, and n + 1 after the last.
+        place = torch.bucketize(-part.log_snr.cpu(), -edges)
+        place = torch.where(part.log_snr.cpu().isfinite(), place.clamp(1, levels), place)
+        bits.index_add_(0, place.to(bits.device), part.bits.to(bits) / len(images))
+    return Apart(values, edges, bits)
+
+
 def bound_bits(
     model: Model,
     process: Process,

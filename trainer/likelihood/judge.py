@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from trainer.likelihood.exact import exact_bits
 from trainer.problems import Problem
 from trainer.requests import Likelihood
 from trainer.samplers.noise import nth
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Judged:
         return len(self.bound.value)
 
 
-def each(jobs: Sequence[Callable[[], Judged]], device: str) -> Iterator[Judged]:
+def each(jobs: Sequence[Callable[[], T]], device: str) -> Iterator[T]:
     """What the jobs give, in order. On a CPU several at once, each on a thread of its own with one
     thread an operation (as trainer.training.parts has it); the results are the same."""
     threads = min(torch.get_num_threads(), len(jobs)) if device == "cpu" else 1
@@ -40,7 +42,7 @@ def each(jobs: Sequence[Callable[[], Judged]], device: str) -> Iterator[Judged]:
         yield from (job() for job in jobs)
         return
     with ThreadPoolExecutor(threads, "judge", lambda: torch.set_num_threads(1)) as pool:
-        waiting: list[Future[Judged]] = [pool.submit(job) for job in jobs]
+        waiting: list[Future[T]] = [pool.submit(job) for job in jobs]
         try:
             for one in waiting:
                 yield one.result()

@@ -1,0 +1,1 @@
+"""How likely pictures are, and nonsense."""
