@@ -8,7 +8,8 @@ from PySide6.QtCore import QPoint, Qt
 from diffviz.controls.fields import choose
 from diffviz.shell.session import Session
 from diffviz.views.likelihood import work
-from diffviz.views.likelihood.view import STOPS, LikelihoodView
+from diffviz.views.likelihood.picture import STOPS
+from diffviz.views.likelihood.view import LikelihoodView
 from trainer.data import load
 from trainer.likelihood import dequantised
 from trainer.runs.exact import run_named
@@ -23,7 +24,7 @@ def view(qtbot, tmp_path, small_app):
     qtbot.addWidget(view, before_close_func=LikelihoodView.shutdown)
     view.resize(930, 720)
     view.show()
-    assert view.status.text() == "Waiting for the models to be listed."
+    assert view.sets.status.text() == "Waiting for the models to be listed."
     assert view.grid() is None
     view.form.set_values({"count": COUNT, "evaluations": 6, "draws": 4, "tolerance": 0.1})
     view.session.refresh_runs()
@@ -33,8 +34,8 @@ def view(qtbot, tmp_path, small_app):
 
 def done(qtbot, view):
     def whole():
-        judged = work.Exactly in view.found and not view.one.busy and not view.all.busy
-        return judged and all(len(view.bits(name)) == COUNT for name in work.SETS)
+        judged = work.Exactly in view.picture.found and not view.one.busy and not view.all.busy
+        return judged and all(len(view.sets.bits(name)) == COUNT for name in work.SETS)
 
     qtbot.waitUntil(whole, timeout=120_000)
 
@@ -50,29 +51,29 @@ def test_the_exact_value_of_the_images_gaussian_is_its_density(qtbot, view):
     t = torch.full((DRAWS,), process.likelihood_time).double()
     density = model.network.log_density(x.double(), t)
     wanted = float((logs - density).mean()) / 784 / np.log(2)
-    exact = view.found[work.Exactly]
+    exact = view.picture.found[work.Exactly]
     # The noise is the same; what is left is Hutchinson's probes' scatter, 0.094 each.
     assert exact.value == pytest.approx(wanted, abs=4 * 0.094 / DRAWS**0.5)
     assert exact.solver < 0.01
-    assert f"<b>{exact.value:.3f}</b>" in view.value.text()
+    assert f"<b>{exact.value:.3f}</b>" in view.picture.value.text()
 
 
 def test_the_bound_is_taken_apart_by_noise_and_by_pixel(qtbot, view):
-    taken = view.found[work.Taken]
+    taken = view.picture.found[work.Taken]
     assert taken.costs.sum() == pytest.approx(taken.bound, rel=1e-5)
     assert taken.heat.mean((1, 2)) == pytest.approx(taken.costs, rel=1e-4, abs=1e-6)
     assert view.timeline.caption.text() == f"all parts together: {taken.bound:.4f} bits/dim"
     width = taken.edges[0] - taken.edges[1]
-    mine = next(line for line in view.costs.lines if line.name == "this picture")
+    mine = next(line for line in view.picture.costs.lines if line.name == "this picture")
     noise = taken.bound - taken.costs[0] - taken.costs[-1]
     assert mine.y[::2].sum() * width == pytest.approx(noise, rel=1e-4)
-    whole = view.pair.images[1]
+    whole = view.picture.pair.images[1]
     view.timeline.slider.setValue(10)
-    assert view.band() == STOPS - 11
-    low, high = taken.edges[view.band()], taken.edges[view.band() - 1]
+    assert view.picture.band == STOPS - 11
+    low, high = taken.edges[view.picture.band], taken.edges[view.picture.band - 1]
     assert f"log-SNR {low:.1f} to {high:.1f}" in view.timeline.caption.text()
-    assert not np.array_equal(view.pair.images[1], whole)
-    mark = next(line for line in view.costs.lines if line.name == "the map's")
+    assert not np.array_equal(view.picture.pair.images[1], whole)
+    mark = next(line for line in view.picture.costs.lines if line.name == "the map's level")
     assert low < mark.x[0] < high
     view.timeline.slider.setValue(STOPS - 1)
     assert f"decoder: {taken.costs[0]:.4f}" in view.timeline.caption.text()
@@ -80,19 +81,19 @@ def test_the_bound_is_taken_apart_by_noise_and_by_pixel(qtbot, view):
 
 
 def test_a_ranked_image_that_is_clicked_is_judged_and_the_others_stay(qtbot, view):
-    bits = view.bits("none")
-    assert [note.text for note in view.ranking.notes] == [f"{b:.2f}" for b in np.sort(bits)]
+    bits = view.sets.bits("none")
+    assert [note.text for note in view.sets.ranking.notes] == [f"{b:.2f}" for b in np.sort(bits)]
     numbers = np.linspace(0, 9999, COUNT).round().astype(int)
     images = load("mnist").test[numbers][:, 0]
     assert np.array_equal(view.grid(), images[np.argsort(bits, kind="stable")])
-    sets = view.sets
-    place = view.ranking.cell(3).center().toPoint()
-    qtbot.mouseClick(view.ranking, Qt.MouseButton.LeftButton, pos=QPoint(place))
+    sets = view.sets.sets
+    place = view.sets.ranking.cell(3).center().toPoint()
+    qtbot.mouseClick(view.sets.ranking, Qt.MouseButton.LeftButton, pos=QPoint(place))
     number = numbers[np.argsort(bits, kind="stable")[3]]
     assert view.form.ask().image == str(number)
     done(qtbot, view)
-    assert np.array_equal(view.found[work.Figure].image, load("mnist").test[number, 0])
-    assert view.sets is sets
+    assert np.array_equal(view.picture.found[work.Figure].image, load("mnist").test[number, 0])
+    assert view.sets.sets is sets
     assert view.curves()["bits/dim of digits"][:, 1] == pytest.approx(np.sort(bits))
 
 
@@ -102,22 +103,22 @@ def test_what_is_made_of_a_picture_is_judged_instead(qtbot, view):
     for name, image in wanted.items():
         choose(view.form["change"], name)
         done(qtbot, view)
-        assert np.array_equal(view.found[work.Figure].image, image)
+        assert np.array_equal(view.picture.found[work.Figure].image, image)
     choose(view.form["change"], "noise")
     done(qtbot, view)
-    assert 100 < view.found[work.Figure].image.mean() < 155
-    asked, bound = view.ask(), view.found[work.Taken].bound
+    assert 100 < view.picture.found[work.Figure].image.mean() < 155
+    asked, bound = view.ask(), view.picture.found[work.Taken].bound
     view.form.set_values({"change": "none", "seed": 4})
     done(qtbot, view)
     view.restore(work.Likely.from_dict(asked.to_dict()))
     done(qtbot, view)
     assert view.ask() == asked
-    assert view.found[work.Taken].bound == bound
+    assert view.picture.found[work.Taken].bound == bound
     choose(view.form["by"], "exact")
     done(qtbot, view)
-    assert view.picture_bits() == view.found[work.Exactly].value
+    assert view.bits() == view.picture.found[work.Exactly].value
     view.form["model"].choose("gaussian:/nowhere process=vp")
-    qtbot.waitUntil(lambda: "There is no dataset '/nowhere'" in view.status.text())
+    qtbot.waitUntil(lambda: "There is no dataset '/nowhere'" in view.sets.status.text())
 
 
 def test_a_blank_image_is_likelier_than_any_digit_and_noise_takes_more_than_its_bytes(precision):

@@ -4,58 +4,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.likelihood import work
-from diffviz.views.likelihood.work import LEVELS, SETS
+from diffviz.views.likelihood.picture import STOPS, PictureHalf
+from diffviz.views.likelihood.sets import SetsHalf
+from diffviz.views.likelihood.work import SETS
 from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.lines import Line, LinesPlot, legend
-from diffviz.widgets.mosaic import Mosaic
-from diffviz.widgets.picker import Note, Picker
 from diffviz.widgets.timeline import Timeline
-
-HOT = np.array([255.0, 176.0, 0.0])  # the colour of pixels that cost most
-MOST_SHOWN = 200  # ranked images: of more the first and the last half
-LEAST, MOST, BIN = -7.0, 5.0, 1 / 6  # of log2 bits/dim in the histograms
-LINES = {
-    "costs": {"mean test image": 0, "this picture": 1, "the map's": 6},
-    "sets": {title: series for series, title in enumerate(SETS.values())} | {"this picture": 6},
-}
-STOPS = LEVELS + 3  # of the slider: all; the prior, from noise to image, the decoder
-
-
-class NoisePlot(LinesPlot):
-    """Lines over log-SNR, which rises to the right as time does in sampling; named elsewhere."""
-
-    def build(self, item: Any) -> None:
-        super().build(item)
-        self._legend.clear()
-        self._legend.setVisible(False)
-
-
-class BitsPlot(NoisePlot):
-    """Lines over bits/dim, of which each tick is twice the one before."""
-
-    def build(self, item: Any) -> None:
-        super().build(item)
-        ticks = [(power, f"{2.0**power:g}") for power in range(int(LEAST), int(MOST) + 1)]
-        item.getAxis("bottom").setTicks([ticks, []])
-
-
-def heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The picture (H, W[, 3]) darkened, and over it in HOT what its pixels cost, heat (H, W)."""
-    grey = (
-        image.astype(float) if image.ndim == 3 else np.repeat(image[..., None].astype(float), 3, 2)
-    )
-    most = np.quantile(heat, 0.995)
-    share = (heat / most if most > 0 else np.zeros_like(heat)).clip(0, 1)[..., None] ** 0.7
-    found: np.ndarray = (0.35 * grey * (1 - share) + HOT * share).round().astype(np.uint8)
-    return found
 
 
 class LikelihoodView(View):
@@ -86,60 +46,16 @@ class LikelihoodView(View):
         self.one = self.latest(self._take, self._rest, self._fail)
         self.all = self.latest(self._take, self.show_status, self._fail)
         self.asked: work.Likely | None = None  # what the picture is judged by
-        self.found: dict[type, Any] = {}  # of the picture, by what it is
-        self.sets: dict[str, list[work.Several]] = {}
-        self.ranked = np.zeros(0, int)  # numbers of the test images on view
         self.wrong = ""
         self.form: Form[work.Likely] = Form(
             work.Likely, "likely", session, self, without=("place",)
         )
-        self.pair = Mosaic("The picture will stand here.")
-        self.pair.setObjectName("likelyPictureView")
-        self.pair.setAccessibleName("The picture, and which of its pixels cost most")
-        self.value = QLabel(objectName="likelyValue", wordWrap=True)
-        self.value.setTextFormat(Qt.TextFormat.RichText)
-        self.costs = NoisePlot(
-            "likelyCostPlot", "Bits over log-SNR", "bits/dim for each unit", across="log-SNR"
-        )
-        self.ranking = Picker("The test images will stand here, the likeliest first.")
-        self.ranking.setObjectName("likelyRankView")
-        self.ranking.setAccessibleName("Test images from the likeliest to the least")
-        self.ranking.setToolTip("Click one to judge it by itself")
-        self.histogram = BitsPlot(
-            "likelySetsPlot", "Bits/dim of several sets", "share", across="bits/dim"
-        )
-        for plot, words in ((self.costs, "What each level of noise costs"),
-                            (self.histogram, "How likely digits and nonsense are")):  # fmt: skip
-            plot.set_placeholder(f"{words} comes here.")
-        self.legends = {name: QLabel(objectName=f"likely{name.title()}Legend") for name in LINES}
-        for label in self.legends.values():
-            label.setTextFormat(Qt.TextFormat.RichText)
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.status = QLabel(objectName="likelyStatus", wordWrap=True)
+        self.picture, self.sets = PictureHalf(), SetsHalf()
         self.timeline = Timeline()
         self.timeline.set_count(STOPS)
-        self._build()
-        self.form.changed.connect(self._changed)
-        self.timeline.position_changed.connect(self.show_level)
-        self.ranking.selectionChanged.connect(self._chosen)
-        self._show_legends()
-        self.show_level()
-        self.show_status()
-
-    def _build(self) -> None:
-        left, right, middle = QVBoxLayout(), QVBoxLayout(), QHBoxLayout()
-        left.addWidget(QLabel("The picture, and where its bits are"))
-        left.addWidget(self.pair, 5)
-        left.addWidget(self.value)
-        left.addWidget(self.legends["costs"])
-        left.addWidget(self.costs, 4)
-        right.addWidget(QLabel("Test images, from the likeliest to the least"))
-        right.addWidget(self.ranking, 5)
-        right.addWidget(self.status)
-        right.addWidget(self.legends["sets"])
-        right.addWidget(self.histogram, 4)
-        middle.addLayout(left, 1)
-        middle.addLayout(right, 1)
+        middle = QHBoxLayout()
+        middle.addWidget(self.picture, 1)
+        middle.addWidget(self.sets, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addLayout(self.form.row("model", "image", "change", "count", "by"))
@@ -155,15 +71,11 @@ class LikelihoodView(View):
                 "likelyFormula",
             )
         )  # fmt: skip
-
-    def _show_legends(self) -> None:
-        for name, label in self.legends.items():
-            label.setText(legend(LINES[name], self.palette()))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "legends"):
-            self._show_legends()
+        self.form.changed.connect(self._changed)
+        self.timeline.position_changed.connect(self.show_level)
+        self.sets.ranking.selectionChanged.connect(self._chosen)
+        self.show_level()
+        self.show_status()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -174,9 +86,9 @@ class LikelihoodView(View):
         if self.form["model"].run is not None and self.isVisible():
             ask, before = self.form.ask(), self.asked
             if ask != before:
-                self.asked, self.found, self.wrong = ask, {}, ""
+                self.asked, self.picture.found, self.wrong = ask, {}, ""
                 if before is None or _of_sets(ask) != _of_sets(before):
-                    self.sets = {}
+                    self.sets.sets = {}
                     self.all.ask(partial(work.several, ask, self.session.places))
                 self.all.pause()
                 self.one.ask(partial(work.judged, ask, self.session.places))
@@ -191,9 +103,9 @@ class LikelihoodView(View):
     def _take(self, events: list[Any]) -> None:
         for event in events:
             if isinstance(event, work.Several):
-                self.sets.setdefault(event.name, []).append(event)
+                self.sets.sets.setdefault(event.name, []).append(event)
             else:
-                self.found[type(event)] = event
+                self.picture.found[type(event)] = event
         self._show()
         self.show_status()
 
@@ -204,138 +116,24 @@ class LikelihoodView(View):
 
     def _chosen(self) -> None:
         """A ranked image was clicked: it becomes the picture."""
-        if self.ranking.selected:
-            number = self.ranked[self.ranking.selected[0]]
+        if chosen := self.sets.ranking.selected:
+            number = self.sets.ranked[chosen[0]]
             self.form.set_values({"image": str(number), "change": "none"})
 
     def _show(self) -> None:
+        self.picture.mean = self.sets.mean_costs()
         self.show_level()
-        self._show_ranking()
-        self._show_histogram()
-
-    def bits(self, name: str) -> np.ndarray:
-        """Bits/dim of what is judged of that set so far, (n,)."""
-        return np.concatenate([np.zeros(0), *(one.bits for one in self.sets.get(name, []))])
-
-    def band(self) -> int:
-        """Which part the slider stands at: -1 all, else a place in `Taken.costs`."""
-        stop = round(self.timeline.fraction() * (STOPS - 1))
-        return -1 if stop == 0 else STOPS - 1 - stop
+        self.sets.show_all(self.bits())
 
     def show_level(self) -> None:
         """Show the map of the slider's level, and say what it costs."""
-        figure, taken, band = self.found.get(work.Figure), self.found.get(work.Taken), self.band()
-        if figure is None:
-            self.pair.show_images(None)
-        else:
-            plain = (
-                figure.image if figure.image.ndim == 3 else np.repeat(figure.image[..., None], 3, 2)
-            )
-            heat = np.zeros(plain.shape[:2]) if taken is None else self._heat(taken, band)
-            self.pair.show_images(np.stack([plain, heated(figure.image, heat)]), 2)
-        words = "all parts together"
-        if taken is not None:
-            words = f"{self._name(taken, band)}: {self._cost(taken, band):.4f} bits/dim"
-        self.timeline.set_caption(words)
-        self.costs.show_lines(self._cost_lines())
-        if taken is not None:
-            self.costs.set_ranges((taken.edges[-1], taken.edges[0]), None)
-        self._show_value()
+        self.picture.go(self.timeline.fraction())
+        self.picture.show_all()
+        self.timeline.set_caption(self.picture.caption())
 
-    @staticmethod
-    def _heat(taken: work.Taken, band: int) -> np.ndarray:
-        found: np.ndarray = taken.heat.sum(0) if band < 0 else taken.heat[band]
-        return found
-
-    @staticmethod
-    def _cost(taken: work.Taken, band: int) -> float:
-        return float(taken.costs.sum() if band < 0 else taken.costs[band])
-
-    @staticmethod
-    def _name(taken: work.Taken, band: int) -> str:
-        if band < 0:
-            return "all parts together"
-        if band in (0, LEVELS + 1):
-            return "decoder" if band == 0 else "prior"
-        return f"log-SNR {taken.edges[band]:.1f} to {taken.edges[band - 1]:.1f}"
-
-    def _cost_lines(self) -> list[Line]:
-        """Bits/dim for each unit of log-SNR, as steps: of the picture, and of the mean digit."""
-        taken, band, lines = self.found.get(work.Taken), self.band(), []
-        if taken is None:
-            return []
-        width = float(taken.edges[0] - taken.edges[1])
-        x = np.repeat(taken.edges[::-1], 2)[1:-1]
-        digits = self.sets.get("none", [])
-        if digits:
-            counts = [len(one.bits) for one in digits]
-            mean = np.average([one.costs for one in digits], 0, counts)
-            lines.append(Line("mean test image", x, np.repeat(mean[LEVELS:0:-1], 2) / width, 0))
-        mine = np.repeat(taken.costs[LEVELS:0:-1], 2) / width
-        lines.append(Line("this picture", x, mine, 1))
-        if 0 < band <= LEVELS:
-            middle = (taken.edges[band - 1] + taken.edges[band]) / 2
-            lines.append(Line("the map's", np.full(2, middle), np.array([0, mine.max()]), 6, "dot"))
-        return lines
-
-    def _show_value(self) -> None:
-        taken, exact = self.found.get(work.Taken), self.found.get(work.Exactly)
-        if taken is None:
-            self.value.setText("")
-            return
-        words = f"at most {taken.bound:.3f} ± {taken.error:.3f} by the bound"
-        if exact is None:
-            words = f"{words}; the exact value is being integrated…"
-        elif exact.why:
-            words = f"{words}; no exact value: {exact.why}"
-        else:
-            words = (
-                f"<b>{exact.value:.3f}</b> ± {exact.error:.3f} bits/dim exactly ({exact.nfe:.0f} "
-                f"NFE, the solver's error {exact.solver:.3f}), {words}"
-            )
-        self.value.setText(words)
-
-    def _show_ranking(self) -> None:
-        digits = self.sets.get("none", [])
-        if not digits:
-            self.ranking.show_images(None)
-            return
-        bits = self.bits("none")
-        order = np.argsort(bits, kind="stable")
-        if len(order) > MOST_SHOWN:
-            order = np.concatenate([order[: MOST_SHOWN // 2], order[-MOST_SHOWN // 2 :]])
-        images = np.concatenate([one.images for one in digits])[order]
-        self.ranked = np.concatenate([one.numbers for one in digits])[order]
-        self.ranking.select(())
-        self.ranking.show_images(images)
-        self.ranking.show_notes([Note(f"{value:.2f}") for value in bits[order]])
-
-    def _show_histogram(self) -> None:
-        lines = self._set_lines()
-        self.histogram.show_lines(lines)
-        if lines:
-            low = min(float(line.x[np.nonzero(line.y)[0][0]]) for line in lines)
-            high = max(float(line.x[np.nonzero(line.y)[0][-1]]) for line in lines)
-            self.histogram.set_ranges((low - BIN, high + BIN), (0, 1.02))
-
-    def _set_lines(self) -> list[Line]:
-        edges, lines = np.arange(LEAST, MOST + BIN / 2, BIN), []
-        x = np.repeat(edges, 2)
-        for series, (name, title) in enumerate(SETS.items()):
-            if len(bits := self.bits(name)):
-                levels = np.log2(bits.clip(2.0**LEAST, None)).clip(LEAST, MOST - BIN / 2)
-                share = np.histogram(levels, edges)[0] / len(bits)
-                y = np.concatenate([[0.0], np.repeat(share, 2), [0.0]])
-                lines.append(Line(title, x, y, series))
-        value = self.picture_bits()
-        if value is not None and lines:
-            at = float(np.clip(np.log2(max(value, 2.0**LEAST)), LEAST, MOST))
-            lines.append(Line("this picture", np.full(2, at), np.array([0.0, 1.0]), 6, "dot"))
-        return lines
-
-    def picture_bits(self) -> float | None:
+    def bits(self) -> float | None:
         """The picture's bits/dim, judged as the sets are; None while it is not."""
-        taken, exact = self.found.get(work.Taken), self.found.get(work.Exactly)
+        taken, exact = self.picture.taken, self.picture.found.get(work.Exactly)
         if self.asked is not None and self.asked.by == "exact":
             return None if exact is None or exact.why else float(exact.value)
         return None if taken is None else float(taken.bound)
@@ -343,31 +141,13 @@ class LikelihoodView(View):
     def show_status(self) -> None:
         """Say how things stand."""
         if self.form["model"].run is None:
-            self.status.setText("Waiting for the models to be listed.")
+            words = "Waiting for the models to be listed."
         else:
-            self.status.setText(self.wrong or self._say())
-
-    def _say(self) -> str:
-        digits = self.bits("none")
-        if not len(digits):
-            return "Test images, the same upside down and inverted, blanks and noise come next…"
-        found = []
-        if (value := self.picture_bits()) is not None:
-            found.append(
-                f"The picture is likelier than {np.mean(digits > value):.0%} of the digits."
-            )
-        means = [f"{title} {self.bits(name).mean():.2f}" for name, title in SETS.items()
-                 if len(self.bits(name))]  # fmt: skip
-        blank = self.bits("blank")
-        found.append(f"Mean bits/dim: {', '.join(means)}.")
-        if len(blank):
-            likelier = "Blank is likelier than" if blank.mean() < digits.min() else "Of the digits"
-            words = " every digit." if blank.mean() < digits.min() else (
-                f" {np.mean(digits < blank.mean()):.0%} are likelier than blank.")  # fmt: skip
-            found.append(likelier + words)
-        if self.all.busy and self.asked is not None:
-            found.append(f"{len(digits):,} of {self.asked.count:,} test images.")
-        return " ".join(found)
+            words = self.wrong or self.sets.say(self.bits())
+            digits = len(self.sets.bits("none"))
+            if digits and self.all.busy and self.asked is not None and not self.wrong:
+                words += f" {digits:,} of {self.asked.count:,} test images."
+        self.sets.status.setText(words)
 
     def ask(self) -> work.Likely:
         return (self.asked or self.form.ask()).with_changes(place=self.timeline.fraction())
@@ -378,23 +158,20 @@ class LikelihoodView(View):
 
     def grid(self) -> np.ndarray | None:
         """The ranked test images."""
-        return self.ranking.images
+        return self.sets.ranking.images
 
     def animation(self) -> list[np.ndarray]:
         """The picture's map, from noise to image."""
-        figure, taken = self.found.get(work.Figure), self.found.get(work.Taken)
-        if figure is None or taken is None:
-            return []
-        return [heated(figure.image, taken.heat[band])[None] for band in range(LEVELS + 1, -1, -1)]
+        return self.picture.film()
 
     def curves(self) -> dict[str, np.ndarray]:
         """Costs over log-SNR, and each set's bits/dim, in ascending order, over the share below."""
         found = {
             f"bits/dim for each unit: {line.name}": np.column_stack([line.x, line.y])
-            for line in self._cost_lines()
+            for line in self.picture.lines()
         }
         for name, title in SETS.items():
-            bits = np.sort(self.bits(name))
+            bits = np.sort(self.sets.bits(name))
             if len(bits):
                 found[f"bits/dim of {title}"] = np.column_stack(
                     [(np.arange(len(bits)) + 0.5) / len(bits), bits]
@@ -403,7 +180,7 @@ class LikelihoodView(View):
 
     def visit(self, guide: Guide) -> None:
         self.form.set_values({"count": 40})
-        guide.wait(lambda: work.Exactly in self.found and not self.all.busy,
+        guide.wait(lambda: work.Exactly in self.picture.found and not self.all.busy,
                    "pictures were judged")  # fmt: skip
 
 
