@@ -194,7 +194,7 @@ def test_every_term_of_the_chains_bound_is_its_closed_form(variance):
 
 @pytest.mark.parametrize("process", [DDPM.linear(1000), DDPM.cosine(200)], ids=["linear", "cosine"])
 def test_a_chains_bound_from_few_timesteps_is_that_from_all_and_trembles_little(process):
-    """Drawn evenly in log-SNR: at most a quarter of the variance of those drawn evenly in t."""
+    """Drawn by what they cost: at most a thirtieth of the variance of those drawn evenly in t."""
     shares = chain_shares(process)
     assert float(shares.sum()) == pytest.approx(1)
     images, model = gaussian_images(0.2, 128), GaussianModel(process, MEAN, 0.2)
@@ -209,7 +209,7 @@ def test_a_chains_bound_from_few_timesteps_is_that_from_all_and_trembles_little(
     costs = 0.5 * (snr[:-1] - snr[1:]) / (1 / 0.2**2 + snr[1:]) / math.log(2)
     even = float((costs * (steps - 1)).var())
     ours = float((shares * (costs / shares - costs.sum()) ** 2).sum())
-    assert ours < even / 4
+    assert ours < even / 30
 
 
 def test_an_eps_model_has_no_bound_where_the_chain_leaves_no_signal():

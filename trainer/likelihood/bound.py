@@ -18,7 +18,6 @@ from trainer.processes import Process, spread
 # The decoder's deviations, in those of the noise that the first latent has, and how likely each is
 # taken to be: a network's guess is often nearer to the image than its noisy input.
 DEVIATIONS = {2.0: 0.05, 1.0: 0.8, 0.5: 0.05, 0.25: 0.05, 0.125: 0.05}
-LOWEST = -20.0  # log-SNR below which a chain's timesteps are all alike noise
 DEFENCE = 0.1  # share of a chain's timesteps that are drawn evenly in t
 
 
@@ -191,13 +190,15 @@ def _transition_nats(
 
 
 def chain_shares(process: Process) -> Tensor:
-    """How likely each of a chain's timesteps 2…T is to be drawn, (T - 1,), float64: evenly in
-    log-SNR, but for a tenth that is even in t, so that none is nearly never seen."""
+    """How likely each of a chain's timesteps 2…T is to be drawn, (T - 1,), float64: as much as it
+    would cost of pixels that are independent normals of variance 1, which is evenly in log-SNR
+    where there is signal; but for a tenth that is even in t, so that none is nearly never seen."""
     steps = process.chain_steps
     assert steps is not None
-    times = torch.arange(1, steps + 1, dtype=torch.float64) / steps
-    fall = -process.log_snr(times).clamp_min(LOWEST).diff()
-    return (1 - DEFENCE) * fall / fall.sum().clamp_min(1e-30) + DEFENCE / len(fall)
+    alpha, sigma = process.marginal(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
+    snr = (alpha / sigma) ** 2
+    costs = -snr.diff() / (1 + snr[1:])
+    return (1 - DEFENCE) * costs / costs.sum().clamp_min(1e-30) + DEFENCE / len(costs)
 
 
 @torch.no_grad()
@@ -303,7 +304,7 @@ def variational_bound(
     """An upper bound on bits/dim of 8-bit images (B, C, H, W), estimated, per image (B,).
 
     For DDPM: L_T + sum L_{t-1} + L_0 (Ho et al. 2020, equation 5; posterior variance), the sum
-    estimated from `evaluations` of the timesteps 2…T, spread evenly in log-SNR (`chain_shares`)
+    estimated from `evaluations` of the timesteps 2…T, spread by what they cost (`chain_shares`),
     with a random offset per image, each weighted by how seldom it is drawn; with evaluations >= T -
     1 every timestep is taken. For an SDE: the continuous-time bound (Kingma et al. 2021, equation
     17), times spread evenly in log-SNR between the process's likelihood_ends.

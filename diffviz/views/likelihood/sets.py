@@ -113,8 +113,8 @@ class SetsHalf(QWidget):
             return "Test images, the same upside down and inverted, blanks and noise come next…"
         if value is not None:
             found.append(f"The picture is likelier than {(digits > value).mean():.0%} of digits.")
-        means = (f"{title} {self.bits(name).mean():.2f}" for name, title in SETS.items()
-                 if len(self.bits(name)))  # fmt: skip
+        means = (f"{title} {self.bits(name).mean():,.{2 if self.bits(name).mean() < 100 else 0}f}"
+                 for name, title in SETS.items() if len(self.bits(name)))  # fmt: skip
         found.append(f"Mean bits/dim: {', '.join(means)}.")
         if len(blank):
             likelier = (digits < blank.mean()).mean()
