@@ -15,6 +15,10 @@ from trainer.problems import Problem
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
+__all__ = [
+    "FORMATS", "MARK", "SETTINGS_KEY", "WORDS", "ExportSettings", "Format", "Shown", "format_of",
+    "formats", "with_ending",
+]  # fmt: skip
 SETTINGS_KEY = "diffviz"
 MARK = f"{SETTINGS_KEY}:"  # before the settings where a format has one place for any comment
 MOST_BYTES = 2**31  # of pixels that one export may have in memory
@@ -120,7 +124,7 @@ FORMATS = Catalogue(
     Format("webp", "WebP", "Every pixel, and small", "diffviz.export.pictures:webp",
            suffix=".webp", takes=("film",), most=16_383, carries=_PICTURES),
     Format("mp4", "MP4", "Needs ffmpeg", "diffviz.export.pictures:mp4", suffix=".mp4",
-           takes=("film",)),
+           takes=("film",), carries="diffviz.export.files:in_film"),
 )  # fmt: skip
 
 

@@ -11,13 +11,17 @@ from diffviz.export import Shown
 from diffviz.widgets.plot import Plot
 
 
+def plots_in(widget: QWidget) -> list[Plot]:
+    """The plots that are seen in the widget, or it itself."""
+    found = [widget] if isinstance(widget, Plot) else widget.findChildren(Plot)
+    return [plot for plot in found if plot.isVisibleTo(widget)]
+
+
 def settle(widget: QWidget) -> QPixmap:
     """Bring the plots up to date that are seen in the widget, and grab it."""
-    inside = widget.findChildren(Plot)
-    for plot in [widget] if isinstance(widget, Plot) else inside:
-        if plot.isVisibleTo(widget):
-            plot.plot.repaint()  # made, if nobody has looked yet
-            plot.redraw()
+    for plot in plots_in(widget):
+        plot.plot.repaint()  # made, if nobody has looked yet
+        plot.redraw()
     return widget.grab()
 
 
@@ -34,6 +38,10 @@ def svg(shown: Shown) -> Callable[[], bytes]:
     generator.setViewBox(QRect(0, 0, widget.width(), widget.height()))
     generator.setTitle(widget.accessibleName())
     generator.setDescription(shown.comment)
+    for plot in plots_in(widget):
+        plot.keep_axes(False)  # as pixels
     widget.render(generator)
+    for plot in plots_in(widget):
+        plot.keep_axes(True)
     drawn = bytes(buffer.data().data())
     return lambda: drawn

@@ -97,5 +97,28 @@ def in_drawing(path: Path) -> str | None:
     return _marked(html.unescape(found[1].decode("utf-8", "replace"))) if found else None
 
 
+def in_film(path: Path) -> str | None:
+    """The settings' text in an MP4's comment; the film itself is not read."""
+    with open(path, "rb") as stream:
+        if stream.read(8)[4:] != b"ftyp":
+            raise ValueError("This is not an MP4.")
+        size = stream.seek(0, 2)
+        at, head = 0, b""
+        while at + 8 <= size:  # boxes: their length, four letters, what they hold
+            stream.seek(at)
+            length, kind = struct.unpack(">I4s", stream.read(8))
+            if kind == b"moov":
+                head = stream.read(min(length - 8, HEAD))
+                break
+            if length == 1:  # a longer one
+                (length,) = struct.unpack(">Q", stream.read(8))
+            at += max(length, 8) if length else size
+    place = head.find(MARK.encode())
+    if place < 16 or head[place - 12 : place - 8] != b"data":
+        return None
+    end = place - 16 + int.from_bytes(head[place - 16 : place - 12], "big")
+    return _marked(head[place:end].decode("utf-8", "replace"))
+
+
 def _marked(text: str) -> str | None:
     return text.removeprefix(MARK) if text.startswith(MARK) else None

@@ -1,6 +1,7 @@
 """Grids and films as pixels, with their settings inside."""
 
 import io
+import re
 import shutil
 import subprocess
 import tempfile
@@ -94,12 +95,16 @@ def _mp4(shown: Shown, program: str) -> bytes:
     pixels = [sheet.convert("RGB").tobytes() for sheet in sheets]
     pixels += pixels[-1:] * (REST_MS * fps // 1000)
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "film.mp4"
+        film, said_of_it = Path(folder) / "film.mp4", Path(folder) / "comment.txt"
+        # In a file, since settings with a picture may be longer than an argument.
+        comment = re.sub(r"([=;#\\\n])", r"\\\1", shown.comment)
+        said_of_it.write_text(f";FFMETADATA1\ncomment={comment}\n", "utf-8")
         command = [program, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
         command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+        command += ["-f", "ffmetadata", "-i", str(said_of_it), "-map_metadata", "1"]
         # Players want 4:2:0 colour, and that wants even sides.
         command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-q:v", "2"]
-        command += ["-metadata", f"comment={shown.comment}", "-movflags", "+faststart", str(film)]
+        command += ["-movflags", "+faststart", str(film)]
         done = subprocess.run(command, input=b"".join(pixels), capture_output=True, check=False)
         if done.returncode or not film.exists():
             said = done.stderr.decode(errors="replace").strip().splitlines()

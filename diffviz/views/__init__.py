@@ -5,6 +5,7 @@ A view's tip is the question that it answers, and how.
 
 from trainer.catalogue import Catalogue, Entry
 
+__all__ = ["FIRST", "GROUPS", "SIDE", "VIEWS"]
 # The headings that views stand under, in order, and what is asked there.
 GROUPS = {
     "Draw": "What does a model draw, and what steers it?",

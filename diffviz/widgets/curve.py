@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtGui import QColor, QPalette, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
 from diffviz.widgets.plot import Plot
 
-REDRAW_MS = 100
+REDRAW_MS = 500  # points come with every step: drawing each would take time from the training
 SMOOTHING = 0.97  # the weight of the past in the smoothed line
 FEW = 100  # points, up to which each can be seen
 FAINTNESS = 0.55  # the background's share in the raw line's colour under a smoothed one
@@ -82,10 +82,14 @@ class CurvePlot(Plot):
         self.redraw()
 
     def append(self, xs: ArrayLike, ys: ArrayLike, errors: ArrayLike = 0.0) -> None:
-        """Add points (or one), and how far each may be off; drawn within a tenth of a second."""
+        """Add points (or one), and how far each may be off; drawn within half a second, if seen."""
         self._add(xs, ys, errors)
-        if not self._redraw_timer.isActive():
+        if self.isVisible() and not self._redraw_timer.isActive():
             self._redraw_timer.start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.redraw()
 
     def clear(self) -> None:
         """Forget all points."""

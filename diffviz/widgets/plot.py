@@ -129,9 +129,16 @@ class Plot(QWidget):
         item.setTitle(self.heading or None, color=text.name(), size="10pt")
         for side in SIDES:
             dress(item.getAxis(side), text, self.labels.get(side, ""))
-            # An axis with its grid is drawn once, not whenever a line over it moves.
-            item.getAxis(side).setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
+        self.keep_axes(True)
         self.recolour(palette)
+
+    def keep_axes(self, on: bool) -> None:
+        """Draw each axis with its grid once, as pixels, not whenever a line over it moves."""
+        modes = QGraphicsItem.CacheMode
+        for side in SIDES:
+            self.item.getAxis(side).setCacheMode(
+                modes.DeviceCoordinateCache if on else modes.NoCache
+            )
 
     def show_empty(self, empty: bool) -> None:
         """Say that there is nothing to plot, without axes to nothing; or that there is."""

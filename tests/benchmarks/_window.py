@@ -55,5 +55,30 @@ def live(seconds: float, until: Callable[[], bool] | None = None) -> list[float]
     return late
 
 
+def turns(seconds: float, until: Callable[[], bool] | None = None) -> list[float]:
+    """Let the window live that long; the processor time of its thread in each turn, in ms.
+
+    Unlike how late a timer comes, this is the window's own doing on a busy machine too.
+    """
+    from PySide6.QtCore import QEventLoop, QTimer
+
+    found: list[float] = []
+    loop, last, end = QEventLoop(), time.thread_time(), time.perf_counter() + seconds
+
+    def tick() -> None:
+        nonlocal last
+        now = time.thread_time()
+        found.append((now - last) * 1000)
+        last = now
+        if time.perf_counter() > end or (until is not None and until()):
+            loop.quit()
+
+    timer = QTimer(interval=1)
+    timer.timeout.connect(tick)
+    timer.start()
+    loop.exec()
+    return found
+
+
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(share * (len(values) - 1))]

@@ -99,6 +99,35 @@ def test_mp4_gives_ffmpeg_every_pixel(tmp_path, frames, monkeypatch):
 def test_mp4_is_one(tmp_path, frames):
     write(tmp_path / "film.mp4", frames=frames, settings=SETTINGS, scale=3)
     assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
+    assert settings_in(tmp_path / "film.mp4") == SETTINGS
+    odd = {**SETTINGS, "words": 'a=b; #c\\d "e" é', "long": "x" * 200_000}
+    write(tmp_path / "odd.mp4", frames=frames, settings=odd)
+    assert settings_in(tmp_path / "odd.mp4") == odd
+
+
+def box(kind: bytes, inside: bytes) -> bytes:
+    return (8 + len(inside)).to_bytes(4, "big") + kind + inside
+
+
+def test_an_mp4s_settings_are_its_comment_wherever_that_is(tmp_path):
+    text = Shown(look=ExportSettings(), settings=SETTINGS).comment
+    item = box(b"data", (1).to_bytes(4, "big") + bytes(4) + text.encode())
+    comment = box(
+        b"moov", box(b"udta", box(b"meta", bytes(4) + box(b"ilst", box(b"\xa9cmt", item))))
+    )
+    start, film = box(b"ftyp", b"isom"), box(b"mdat", bytes(100))
+    long = (1).to_bytes(4, "big") + b"mdat" + (116).to_bytes(8, "big") + bytes(100)
+    path = tmp_path / "film.mp4"
+    for order in ((start, comment, film), (start, film, comment), (start, long, comment)):
+        path.write_bytes(b"".join(order))
+        assert settings_in(path) == SETTINGS
+    path.write_bytes(start + film)
+    with pytest.raises(Problem, match="holds no DiffViz settings"):
+        settings_in(path)
+    for cut in range(len(start), len(start) + len(comment), 7):
+        path.write_bytes((start + comment)[:cut])
+        with pytest.raises(Problem):
+            settings_in(path)
 
 
 def test_a_side_that_a_format_cannot_have_is_refused_before_it_is_computed(monkeypatch):
@@ -214,10 +243,10 @@ GOOD = png(("diffviz", "{}"))
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not a PNG, SVG, GIF or WebP"),
-        (b"hello", "not a PNG, SVG, GIF or WebP"),
-        (GOOD[:30], "not a PNG, SVG, GIF or WebP"),
-        (GOOD.replace(b"IHDR", b"IHDX"), "not a PNG, SVG, GIF or WebP"),
+        (b"", "not a PNG, SVG, GIF, WebP or MP4"),
+        (b"hello", "not a PNG, SVG, GIF, WebP or MP4"),
+        (GOOD[:30], "not a PNG, SVG, GIF, WebP or MP4"),
+        (GOOD.replace(b"IHDR", b"IHDX"), "not a PNG, SVG, GIF, WebP or MP4"),
         (png(), "holds no DiffViz settings"),
         (png(("other", "{}")), "holds no DiffViz settings"),
         (png(("diffviz", "[1]")), "holds no DiffViz settings"),
@@ -226,12 +255,12 @@ GOOD = png(("diffviz", "{}"))
         (png(("diffviz", "[" * 100_000)), "not JSON"),
         (png(("diffviz", '{"a": ' + "9" * 5000 + "}")), "not JSON"),
         (png(("diffviz", '"' + "a" * 2**21 + '"')), "too long"),
-        (png(("diffviz", " " * 2**24), zipped=True), "not a PNG, SVG, GIF or WebP"),
+        (png(("diffviz", " " * 2**24), zipped=True), "not a PNG, SVG, GIF, WebP or MP4"),
         (gif(60_000), "too large"),
         (b"<svg><desc>diffviz:{</desc></svg>", "not JSON"),
         (b"<svg><desc>other</desc></svg>", "holds no DiffViz settings"),
         (b"<svg>" + b"<desc>diffviz:" * 100_000, "holds no DiffViz settings"),
-        (b" " * 5000 + b"<svg><desc>diffviz:{}</desc></svg>", "not a PNG, SVG, GIF or WebP"),
+        (b" " * 5000 + b"<svg><desc>diffviz:{}</desc></svg>", "not a PNG, SVG, GIF, WebP or MP4"),
         (b"<svg><desc>diffviz:" + b"1" * 2**21 + b"</desc></svg>", "too long"),
     ],
 )

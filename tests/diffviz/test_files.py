@@ -149,7 +149,7 @@ def test_dialogs_offer_the_kinds_and_follow_the_chosen_one(stand, tmp_path, monk
     assert not list(tmp_path.glob("v.*"))
     offered = stand.answer(monkeypatch, "")
     stand.files.ask_open()
-    assert offered == ["Pictures (*.png *.svg *.gif *.webp)"]
+    assert offered == ["Pictures (*.png *.svg *.gif *.webp *.mp4)"]
 
 
 def test_a_file_that_an_added_ending_would_replace_is_asked_about(stand, tmp_path, monkeypatch):

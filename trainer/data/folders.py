@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.catalogue import DATASETS
 from trainer.data.image_set import ImageSet
 from trainer.data.mapped import stacked
 from trainer.data.pictures import IMAGE_SUFFIXES, is_deep, levels_of, opened, read_image
@@ -118,9 +119,11 @@ def read_folder(folder: Path, side: int = 32) -> Generator[Reading, None, ImageS
     """
     found = _walk(folder)
     if len(found.paths) < 2:
+        titles = {name: entry.title for name, entry in DATASETS.items()}
+        files = ", nor ".join(titles[name] for name in titles if name not in ("mnist", "images"))
         raise Problem(
-            f"{folder} holds neither IDX files, nor CIFAR-10's binary files, nor at least two "
-            f"images (.png, .jpg and the other endings that Pillow reads). {found.left_out}".strip()
+            f"{folder} holds neither {files}, nor at least two images (.png, .jpg and the other "
+            f"endings that Pillow reads). {found.left_out}".strip()
         )
 
     def place(path: Path) -> bytes:
