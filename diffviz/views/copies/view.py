@@ -61,6 +61,7 @@ class CopiesView(LevelsView):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, 1, parent, without=("image", "start", "batch"))
         self.form["model"].take_every_checkpoint()
+        self.seen: work.Level | None = None  # what is on view
         self.views: dict[tuple[str, str], Picker] = {}
         self.titles: dict[str, QLabel] = {}
         grid = QGridLayout()
@@ -127,7 +128,9 @@ class CopiesView(LevelsView):
     def show_time(self) -> None:
         """Put what the models of the slider's size drew into the views, and say how many it is."""
         at = self.level()
-        rung = at.rung if at else None
+        if at is not None and at is self.seen:
+            return  # between two sizes
+        self.seen, rung = at, at.rung if at else None
         for k, half in enumerate(HALVES):
             drawn = rung.drawn[k] if rung and k < len(rung.drawn) else None
             self._show_half(half, drawn)
@@ -158,7 +161,6 @@ class CopiesView(LevelsView):
     def _show_spread(self, drawn: tuple[Drawn, ...]) -> None:
         both = (np.sort(np.concatenate([d.distances[:, 0] for d in drawn])),
                 np.sort(np.concatenate([d.usual for d in drawn])))  # fmt: skip
-        self.spread.set_ranges((0, 1.05 * float(max(v[-1] for v in both))), (0, 1.02))
         self.spread.show_lines([
             Line(name, values, np.arange(1, len(values) + 1) / len(values), series)
             for values, (name, series) in zip(both, (("samples", 1), ("test images", 0)),
@@ -190,6 +192,9 @@ class CopiesView(LevelsView):
         x = (min(0.9, np.log10(min(sizes)) - 0.1), np.log10(max(sizes)) + 0.1)
         top = 1.1 * max(float(line.y.max()) for line in lines[:-1])
         self.plot.set_ranges(x, (0, top))
+        far = max(float(max(d.distances[:, 0].max(), d.usual[-1]))
+                  for one in self.levels for d in one.rung.drawn)  # fmt: skip
+        self.spread.set_ranges((0, 1.05 * far), (0, 1.02))
         self.share.set_ranges(x, (-0.02, 1.02))
         self.plot.show_lines(lines[:-1])
         self.share.show_lines(lines[-1:])

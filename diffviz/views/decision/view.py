@@ -166,6 +166,7 @@ class DecisionView(LevelsView):
         self.timeline.set_caption(words)
 
     def show_levels(self) -> None:
+        self.timeline.set_count(self.form["times"].value())
         self.told = told = work.tell(self.levels, self.form["agreed"].value())
         if told is None:
             self.images.show_images(None)

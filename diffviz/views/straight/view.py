@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from diffviz.controls.fields import narrow
 from diffviz.shell.session import Session
@@ -19,7 +19,7 @@ from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.themed import picture
 from trainer.straight import Flowed
 
-TRAILS = 80  # particles whose way is drawn
+TRAILS = 60  # particles whose way is drawn
 SHOWN = 6  # images in few steps
 PLANE = ("shape", "rounds", "seed")  # settings that the plane's flow follows from
 ROUNDS = ("as learnt", "1 reflow", "2 reflows", "3 reflows", "4 reflows", "5 reflows")
@@ -112,9 +112,7 @@ class StraightView(LevelsView):
         layout.addLayout(row)
         layout.addLayout(images, 1)
         layout.addLayout(flows, 1)
-        below = QHBoxLayout()
-        below.addWidget(self.status, 1)
-        layout.addLayout(below)
+        layout.addWidget(self.status)
         layout.addWidget(self.timeline)
         layout.addWidget(
             Formula(
@@ -146,7 +144,7 @@ class StraightView(LevelsView):
         for plot in self.fields:
             plot.show_heat(None)
         self.flowing.ask(partial(work.flow, ask))
-        self._show_flows()
+        self._show_rounds()
         self.show_status()
 
     def _take_flow(self, events: list[Any]) -> None:
@@ -158,7 +156,7 @@ class StraightView(LevelsView):
                 self.learning = event
             else:
                 self.flows.append(event)
-                self._show_flows()
+                self._show_rounds()
         self.show_status()
 
     def _show_flows(self) -> None:
@@ -173,6 +171,10 @@ class StraightView(LevelsView):
             place = int(np.abs(flow.s - self.time()).argmin())
             plot.show_note("")
             plot.show_particles("flow", flow.places[place], flow.places[: place + 1, :TRAILS])
+
+    def _show_rounds(self) -> None:
+        """What depends on no place: how bent the ways of each round are."""
+        self._show_flows()
         if len(self.flows) > 1:
             self.heads[1].setText(f"After {ROUNDS[self.flows[-1].round]}")
         self.rounds.show_lines([
@@ -186,11 +188,6 @@ class StraightView(LevelsView):
         at = self.level()
         for name in ("states", "guesses"):
             self.views[name].show_images(getattr(at, name) if at else None)
-        few = at.few if at else ()
-        self.views["few"].show_images(
-            np.concatenate([one.images[:SHOWN] for one in few]) if few else None,
-            min(SHOWN, len(few[0].images)) if few else None,
-        )
         for plot in (self.bends, self.rounds):
             plot.set_mark(at.t if at else self.time())
         self.timeline.set_caption(f"s = {at.t:.3f}   t = {at.time:.3f}" if at else "")
@@ -204,7 +201,13 @@ class StraightView(LevelsView):
         return [Line(n, s, v[::-1], work.LINES[n]) for n, v in known if len(v) == len(s)]
 
     def show_levels(self) -> None:
+        self.timeline.set_count(self.form["steps"].value() + 1)
         self.bends.show_lines(self._lines())
+        few = self.levels[0].few if self.levels else ()
+        self.views["few"].show_images(
+            np.concatenate([one.images[:SHOWN] for one in few]) if few else None,
+            min(SHOWN, len(few[0].images)) if few else None,
+        )
 
     def _show_legends(self) -> None:
         rounds = {ROUNDS[flow.round]: SERIES[flow.round] for flow in self.flows}
