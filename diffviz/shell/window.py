@@ -106,7 +106,7 @@ class MainWindow(QMainWindow):
         return {
             "&File": [
                 Action("openPictureAction", "&Open an exported picture…", "Ctrl+O", files.ask_open),
-                Action("pastePictureAction", "&Paste a picture into this view", "", files.paste),
+                Action("pastePictureAction", "&Paste into this view", "Ctrl+V", files.paste),
                 Action("exportGridAction", "Export &grid…", "Ctrl+E", files.ask_grid),
                 Action("exportAnimationAction", "Export &animation…", "Ctrl+Shift+E",
                        files.ask_animation),

@@ -45,13 +45,15 @@ class Graph(QWidget):
         super().__init__(parent)
         self.nodes: tuple[Node, ...] = ()
         self.current = -1
-        self._placeholder = placeholder
+        self.placeholder = placeholder
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def set_placeholder(self, text: str) -> None:
-        self._placeholder = text
-        self.update()
+        """Set what to say while there are no nodes."""
+        if text != self.placeholder:
+            self.placeholder = text
+            self.update()
 
     def show_nodes(self, nodes: tuple[Node, ...], current: int) -> None:
         self.nodes, self.current = nodes, current
@@ -109,7 +111,7 @@ class Graph(QWidget):
         if not self.nodes:
             painter.setPen(palette.color(QPalette.ColorRole.PlaceholderText))
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(self.rect().adjusted(12, 4, -12, -4), flags, self._placeholder)
+            painter.drawText(self.rect().adjusted(12, 4, -12, -4), flags, self.placeholder)
         boxes = [self.box(k) for k in range(len(self.nodes))]
         for k, node in enumerate(self.nodes):
             for other in node.reads:

@@ -85,6 +85,8 @@ class LinesPlot(Plot):
 
     def set_ranges(self, x: tuple[float, float], y: tuple[float, float] | None) -> None:
         """From where to where the view goes; y as the lines need it where None."""
+        if (x, y) == (self.x_range, self.y_range) and y is not None:
+            return  # axes cost more than lines
         self.x_range, self.y_range = x, y
         if self.made:
             self._range(self.item)

@@ -107,7 +107,7 @@ def test_a_closed_form_has_no_network_inside_but_can_change(qtbot, view):
     qtbot.waitUntil(lambda: len(view.levels) == 3 and not view.work.busy, timeout=60_000)
     assert view.graph.nodes == ()
     assert view.maps.images is None
-    assert "no network inside" in view.maps.placeholder
+    assert "no network inside" in view.graph.placeholder
     level = view.levels[-1]
     model, _, _ = state(view, level)
     alpha, sigma = (float(v) for v in model.process.marginal(torch.tensor([level.t])))
@@ -129,6 +129,23 @@ def test_a_block_and_a_picture_are_kept(qtbot, view):
     qtbot.waitUntil(lambda: len(view.levels) == 3 and not view.work.busy, timeout=60_000)
     assert view.block == view.graph.current == 3
     assert np.array_equal(view.images.images, images)
+
+
+def test_directions_wait_while_nobody_looks_and_are_the_nearest_meanwhile(qtbot, window):
+    view = window.views["network"]
+    window.stage.setCurrentWidget(view)
+    qtbot.waitUntil(lambda: any(one.changing is not None for one in view.levels), timeout=60_000)
+    window.stage.setCurrentWidget(window.trajectories)
+    assert view.work.paused
+    known = [one for one in view.levels if one.changing is not None]
+    if len(known) < len(view.levels):
+        without = next(one for one in view.levels if one.changing is None)
+        view.go(without.t)
+        near = min(known, key=lambda one: abs(one.t - without.t))
+        assert f"at t = {near.t:.3f}" in view.heads["changing"].text()
+        assert np.array_equal(view.changing.images[0], near.changing.pictures[0, 0])
+    window.stage.setCurrentWidget(view)
+    assert not view.work.paused
 
 
 def test_counts_are_said_shortly():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QHideEvent, QMouseEvent, QPainter, QPen, QShowEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from diffviz.shell.session import Session
@@ -158,6 +158,15 @@ class NetworkView(LevelsView):
         self.show_time()
         self.show_status()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        self.work.resume()
+        super().showEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """The directions take long: they wait until somebody looks again."""
+        self.work.pause()
+        super().hideEvent(event)
+
     def _changed(self) -> None:
         before = self.asked
         super()._changed()
@@ -216,18 +225,27 @@ class NetworkView(LevelsView):
         if flat:
             self.maps.set_placeholder("This block answers one vector: it has no maps.")
         else:
-            self.maps.set_placeholder(CLOSED if closed else "Its feature maps will stand here.")
+            self.maps.set_placeholder(
+                "A closed form has no blocks." if closed else "Its feature maps will stand here."
+            )
         self.graph.set_placeholder(CLOSED if closed else "The network's blocks will stand here.")
-        changing = at.changing if at else None
-        rows = None
-        if changing is not None:
-            rows = changing.pictures.reshape(-1, *changing.pictures.shape[2:])
-        self.changing.show_images(rows, 1 + len(work.WALK))
+        self._show_changing(at)
         self.timeline.set_caption(f"t = {at.t if at else self.time():.3f}")
         self._show_attention()
         self.plot.show_lines(self._lines(at))
         if at and self.levels:
             self.show_status()
+
+    def _show_changing(self, at: work.Level | None) -> None:
+        """The directions at that t, or while they are not there at the nearest that has some."""
+        known = [one for one in self.levels if one.changing is not None]
+        rows, words = None, HEADS["changing"]
+        if at is not None and known:
+            near = min(known, key=lambda one: abs(one.t - at.t))
+            rows = near.changing.pictures.reshape(-1, *near.changing.pictures.shape[2:])
+            words += "" if near is at else f", at t = {near.t:.3f}"
+        self.changing.show_images(rows, 1 + len(work.WALK))
+        self.heads["changing"].setText(words)
 
     def _lines(self, at: work.Level | None) -> list[Line]:
         if at is None:
