@@ -17,10 +17,11 @@ from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.runs.cards import card, card_text
 from trainer.runs.checkpoints import load_tensors, save_tensors
+from trainer.runs.folder import resolved_model
 from trainer.samplers.noise import nth
 from trainer.stopping import stop_as_ctrl_c_does, whole
 from trainer.training import begun as same_command
-from trainer.training import resumed, train
+from trainer.training import loop, resumed, train
 from trainer.training.learner import Learner
 from trainer.training.optimiser import course
 
@@ -60,6 +61,44 @@ def test_another_working_folder_finds_the_images(tmp_path, monkeypatch):
     assert resolved("../pics") == str(tmp_path / "pics")
     assert resolved("absent:8") == "absent:8"
     assert resolved("") == ""
+
+
+def test_a_model_to_begin_as_is_found_from_another_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "pics")
+    assert main(["train", "--run", "first", "--dataset", "pics:8", *WORDS]) == 0
+    words = ["--dataset", "pics:8", "--set", "initial=first", *WORDS]
+    assert main(["train", "--run", "second", *words]) == 0
+    assert Run.open("second").config.initial == str(tmp_path / "first")
+    assert resolved_model("modern") == "modern"
+    assert resolved_model("") == ""
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_an_evaluation_that_a_stop_cut_short_is_made_on_resume(tmp_path, monkeypatch, last):
+    data = f"{pictures(tmp_path / 'pics')}:8"
+    whole = begun(tmp_path / "whole", data)
+    run = Run.create(tmp_path / "run", whole.config)
+    lines = [m for m in whole.metrics() if "bpd" in m]
+    times = 0
+
+    def cut(*asked):
+        nonlocal times
+        times += 1
+        if times == (len(lines) if last else 1):
+            raise KeyboardInterrupt
+        return evaluate(*asked)
+
+    evaluate = loop._evaluate
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_evaluate", cut)
+        with pytest.raises(KeyboardInterrupt):
+            go(run)
+    assert len([m for m in run.metrics() if "bpd" in m]) == times - 1
+    assert run.standing()["step"] == lines[times - 1]["step"]
+    go(run)
+    assert [m for m in run.metrics() if "bpd" in m] == lines
+    assert alike(run, whole)
 
 
 def test_images_that_have_moved_are_named_anew(tmp_path, capsys):

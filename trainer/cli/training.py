@@ -63,15 +63,15 @@ def train(arguments: argparse.Namespace) -> int:
         )
     config = config_from(arguments)
     from trainer.cli.running import choose_device, progress, with_bar
-    from trainer.data import reading, resolved
+    from trainer.data import reading
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.training import begun, for_size, refuse, resuming
+    from trainer.training import begun, for_size, placed, refuse, resuming
     from trainer.training import train as training
 
     if arguments.resume:
         run, data = with_bar(resuming(arguments.run, **newly))
     else:
-        config = config.with_changes(dataset=resolved(config.dataset))
+        config = placed(config)
         # Before the folder is made: a wrong name leaves none behind.
         data = with_bar(reading(config.dataset))
         config = for_size(config, data.shape)

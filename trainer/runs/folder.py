@@ -44,7 +44,7 @@ from trainer.runs.checkpoints import (
 if TYPE_CHECKING:
     from trainer.data import ImageSet
 
-__all__ = ["SHIPPED", "Run", "find", "training_images"]
+__all__ = ["SHIPPED", "Run", "find", "resolved_model", "training_images"]
 
 SHIPPED = ASSETS / "models"  # the models that come with DiffViz
 MOST_SIDE = 9_999  # of images in pixels
@@ -282,6 +282,13 @@ def _shape(facts: dict[str, Any], path: Path) -> tuple[int, int, int]:
         raise Problem(f"{path} is damaged: it draws images {found}. Use an earlier checkpoint.")
     channels, height, width = found
     return channels, height, width
+
+
+def resolved_model(model: str) -> str:
+    """The same name as another working folder finds it; what is no folder here stays as it is."""
+    ships = (SHIPPED / model / "config.json").is_file()
+    here = bool(model) and (Path(model) / "config.json").is_file()
+    return os.path.abspath(model) if here and not ships else model
 
 
 def find(model: str, places: tuple[Path, ...] = (SHIPPED,)) -> Path:

@@ -2,10 +2,10 @@
 
 from trainer.events import Evaluated, Finished, Saved, Started, Step, Warned
 from trainer.training.loop import refuse, train
-from trainer.training.resume import begun, resumed, resuming
+from trainer.training.resume import begun, placed, resumed, resuming
 from trainer.training.size import for_size
 
 __all__ = [
-    "Evaluated", "Finished", "Saved", "Started", "Step", "Warned", "begun", "for_size", "refuse",
-    "resumed", "resuming", "train",
+    "Evaluated", "Finished", "Saved", "Started", "Step", "Warned", "begun", "for_size", "placed",
+    "refuse", "resumed", "resuming", "train",
 ]  # fmt: skip

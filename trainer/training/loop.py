@@ -263,8 +263,20 @@ def _lead(
         save_tensors(averages_of(path), learner.averages(), facts)
         return Saved(step, path)
 
-    evaluation_gap = max(1, round(config.evaluate_every * per_epoch))
+    def due() -> bool:
+        gap = max(1, round(config.evaluate_every * per_epoch))
+        return step == steps or bool(step % gap == 0)
+
+    def evaluate() -> Iterator[Evaluated]:
+        outcome = _evaluate(learner, data, step, math.ceil(step / per_epoch))
+        measured = {"bpd": outcome.bits_per_dim, "loss_by_time": outcome.loss_by_time}
+        run.log([{"step": step, "epoch": outcome.epoch, **measured}])
+        write_file(run.folder / "samples" / f"{step:08d}.png", grid_png(outcome.samples))
+        yield outcome
+
     try:
+        if step and due() and not any(m["step"] == step and "bpd" in m for m in run.metrics()):
+            yield from evaluate()  # the one that a stop cut short
         while step < steps:
             epoch = step // per_epoch
             images, labels = lessons.at(step)
@@ -272,27 +284,14 @@ def _lead(
                 loss = learner.step(images, labels, step, steps)
                 step += 1
                 pending.append((step, epoch + 1, loss, learner.gradient_norm, len(images)))
-            evaluating = step % evaluation_gap == 0 or step == steps
+            evaluating = due()
             keeping = step == steps or (
                 step % per_epoch == 0 and (epoch + 1) % config.keep_every == 0
             )
             if evaluating or keeping or time.perf_counter() - flushed_at > FLUSH_SECONDS:
                 yield from flush()
             if evaluating:
-                outcome = _evaluate(learner, data, step, epoch + 1)
-                run.log(
-                    [
-                        {
-                            "step": step,
-                            "epoch": epoch + 1,
-                            "bpd": outcome.bits_per_dim,
-                            "loss_by_time": outcome.loss_by_time,
-                        }
-                    ]
-                )
-                picture = run.folder / "samples" / f"{step:08d}.png"
-                write_file(picture, grid_png(outcome.samples))
-                yield outcome
+                yield from evaluate()
             if preview_every is not None and (step == steps or time.perf_counter() > preview_at):
                 yield from flush()
                 before = time.perf_counter()

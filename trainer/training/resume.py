@@ -10,6 +10,7 @@ from trainer.data import ImageSet, reading, resolved
 from trainer.events import Reading, outcome
 from trainer.problems import Problem
 from trainer.runs import Run
+from trainer.runs.folder import resolved_model
 from trainer.training.distributed import team
 from trainer.training.lessons import steps_per_epoch
 from trainer.training.loop import refuse, refuse_other_images
@@ -20,6 +21,13 @@ def resumed(
 ) -> tuple[Run, ImageSet]:
     """What `resuming` comes to, without a word on the way."""
     return outcome(resuming(folder, dataset, epochs))
+
+
+def placed(config: ExperimentConfig) -> ExperimentConfig:
+    """The settings with what they name, images and a model to begin as, found from anywhere."""
+    return config.with_changes(
+        dataset=resolved(config.dataset), initial=resolved_model(config.initial)
+    )
 
 
 def resuming(

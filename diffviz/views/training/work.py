@@ -70,14 +70,14 @@ def training(
     folder: Path, config: ExperimentConfig | None, epochs: int | None = None
 ) -> Iterator[object]:
     """Create the run, or without `config` resume it, for `epochs` in all; pass the events on."""
-    from trainer.data import reading, resolved
+    from trainer.data import reading
     from trainer.runs import Run
-    from trainer.training import for_size, refuse, resuming, train
+    from trainer.training import for_size, placed, refuse, resuming, train
 
     if config is None:
         run, data = yield from resuming(folder, epochs=epochs)
     else:
-        config = config.with_changes(dataset=resolved(config.dataset))
+        config = placed(config)
         data = yield from reading(config.dataset)
         config = for_size(config, data.shape)
         refuse(config, data)
