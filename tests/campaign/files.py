@@ -6,6 +6,7 @@ nothing changed outside the folder, nor anything read that nobody asked for.
 
 import gzip
 import json
+import os
 import random
 import shutil
 import time
@@ -109,6 +110,14 @@ def _look_at_run(run: Path) -> None:
         raise problems[0]
 
 
+def _mapped(folder: Path) -> np.ndarray:
+    """Pictures as those of a large folder are read, by way of a file in the cache folder."""
+    from trainer.data import load, mapped
+
+    os.environ["XDG_CACHE_HOME"], mapped.LARGE = str(folder / "cache"), 1
+    return np.array(load(f"{folder / 'many'}:8").train)
+
+
 def _window_settings(path: Path) -> None:
     """What the window keeps between two starts, as it reads it."""
     from PySide6.QtCore import QSettings
@@ -162,6 +171,14 @@ def kinds(folder: Path) -> Iterator[tuple[str, Kind]]:
         Image.open(path.with_name("2.png")).convert("RGB").resize((40, 40)).save(path)
         read = lambda path=path: load(f"{path.parents[1]}:8").facts  # noqa: E731
         yield f"picture .{ending}", Kind(path, damaged, read)
+    yield (
+        "mapped images",
+        Kind(
+            next((folder / "cache" / "diffviz" / "images").glob("*.npy")),
+            damaged,
+            lambda: _mapped(folder),
+        ),
+    )
     array, sheet = folder / "samples.npz", folder / "sheet.png"
     np.savez_compressed(array, images=np.zeros((9, 1, 8, 8), np.uint8))
     Image.new("L", (24, 24), 9).save(sheet)
@@ -204,7 +221,8 @@ def campaign(folder: Path, seconds: float, seed: int, most: int) -> Tally:
     folder.mkdir()
     secret = folder.parent / "secret.png"
     Image.new("L", (8, 8), 77).save(secret)
-    for make in (_trained, _exported):
+    pictures(folder / "many")
+    for make in (_trained, _exported, _mapped):
         made = child.end(*child.begin(lambda make=make: make(folder)), 600)
         if not made.well:
             raise SystemExit(f"The campaign could not begin: {made.said}")

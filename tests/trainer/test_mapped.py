@@ -20,7 +20,7 @@ from trainer.events import Reading, outcome
 from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
-from trainer.training import train
+from trainer.training import lessons, train
 from trainer.training.lessons import Lessons
 
 ROOT = Path(__file__).parents[2]
@@ -173,9 +173,10 @@ def test_where_nothing_may_be_kept_the_images_lie_in_a_file_without_a_name(tmp_p
 
 def test_a_full_disk_is_told(tmp_path, cache, monkeypatch):
     def full(*_):
+        yield Reading(0, 20)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mapped, "_head", full)
+    monkeypatch.setattr(mapped, "_write", full)
     with pytest.raises(Problem, match="the disk is full"):
         load(f"{pictures(tmp_path / 'pics')}:8")
     assert files(cache) == []
@@ -234,13 +235,13 @@ def test_a_large_set_takes_no_more_memory_than_a_small_one(tmp_path, cache):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_what_was_read_of_a_large_set_does_not_stay_mapped(cache):
     data = many(cache)
-    lessons = Lessons(TINY.with_changes(batch_size=100, epochs=1, classes=2), data, "cpu")
-    lessons.at(0)
+    course = Lessons(TINY.with_changes(batch_size=100, epochs=1, classes=2), data, "cpu")
+    course.at(0)
     before = resident()
-    for step in range(lessons.steps):
-        images, labels = lessons.at(step)
+    for step in range(course.steps):
+        images, labels = course.at(step)
         assert torch.equal(images[:, 0, 0, 0] % 2, labels.to(torch.uint8))
-    assert lessons.steps == 200
+    assert course.steps == 200
     assert resident() - before < data.train.nbytes / 3
     assert np.array(data.train).nbytes == data.train.nbytes  # as another reader would take it
     assert resident() - before > data.train.nbytes / 3
@@ -259,6 +260,20 @@ def test_batches_are_the_same_in_any_order_of_asking(cache):
     for step in (0, 1, 2, 14, 15, 16, 3, 3, 31, 0):
         for one, other in zip(ahead.at(step), plain.at(step), strict=True):
             assert torch.equal(one, other)
+
+
+def test_an_accelerator_keeps_what_is_few_and_streams_what_is_many(cache, monkeypatch):
+    data = many(cache, 300, 8)  # "cpu:0" is a device that is not called "cpu"
+    config = TINY.with_changes(batch_size=64, epochs=2, classes=2)
+    few, plain = (Lessons(config, data, device) for device in ("cpu:0", "cpu"))
+    monkeypatch.setattr(lessons, "RESIDENT", 1)
+    streamed = Lessons(config, data, "cpu:0")
+    assert few.resident is not None
+    assert streamed.resident is None
+    for step in range(plain.steps):
+        for one in (few, streamed):
+            for a, b in zip(one.at(step), plain.at(step), strict=True):
+                assert torch.equal(a, b)
 
 
 def test_a_lock_that_nobody_holds_is_no_obstacle(tmp_path, cache):

@@ -11,6 +11,7 @@ from trainer import metrics
 from trainer.__main__ import main
 from trainer.data import load_mnist
 from trainer.data.image_set import ImageSet
+from trainer.data.samples import load_samples
 from trainer.metrics.features import Features, feature_set
 from trainer.networks import make_network
 from trainer.problems import Problem
@@ -105,3 +106,15 @@ def test_reports_measures_and_cards_carry_them(tmp_path, run, capsys):
     plain = dataclasses.replace(made, values=made.values | {"limits": "", "floor_images": 50})
     assert "(as many test images:" in describe(Measure(**dataclasses.asdict(plain)))
     assert "features" not in describe(plain)
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x40])  # encrypted, and strongly so
+def test_an_npz_that_calls_itself_encrypted_is_told(tmp_path, flag):
+    path = tmp_path / "samples.npz"
+    np.savez(path, images=np.zeros((3, 1, 8, 8), np.uint8))
+    content = bytearray(path.read_bytes())
+    for magic, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(magic) + place] |= flag
+    path.write_bytes(content)
+    with pytest.raises(Problem, match="is not an .npz file of plain arrays"):
+        load_samples(path, (1, 8, 8))

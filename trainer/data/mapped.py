@@ -7,6 +7,7 @@ All ranks and programs share its pages, which the system reads and drops as it n
 
 import contextlib
 import io
+import math
 import mmap
 import os
 import tempfile
@@ -85,12 +86,16 @@ def _kept(path: Path, place: str, count: int, side: int, pictures: Pictures) -> 
 
 
 def _mapped(path: Path, count: int, side: int) -> np.ndarray | None:
-    try:
-        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    shapes = [(count, channels, side, side) for channels in (1, 3)]
-    return found if found.dtype == np.uint8 and found.shape in shapes else None
+    """The array in that file; None unless its header and length are as they were made."""
+    for channels in (1, 3):
+        shape = (count, channels, side, side)
+        head = io.BytesIO()
+        start = _head(head, shape)
+        with contextlib.suppress(OSError), open(path, "rb") as stream:
+            whole = os.fstat(stream.fileno()).st_size == start + math.prod(shape)
+            if whole and stream.read(start) == head.getvalue():
+                return np.memmap(stream, np.uint8, "r", start, shape)
+    return None
 
 
 def _make(

@@ -64,7 +64,7 @@ def _samples_from_npz(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
         with file_problems("read", path), np.load(path, allow_pickle=False) as arrays:
             found = [array for array in arrays.values() if array.dtype == np.uint8]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise Problem(f"{path} is not an .npz file of plain arrays ({error}).") from error
     found = [array for array in found if array.ndim == 4]
     if len(found) != 1:
