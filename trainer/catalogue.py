@@ -312,19 +312,13 @@ PRECISIONS = (
 )
 
 DEQUANTISATIONS = (
-    Choice(
-        "truncated-normal",
-        "truncated normal",
-        "As training's noise, within a grey level (Zheng et al. 2023)",
-    ),
-    Choice("uniform", "uniform", "Over a grey level (Theis et al. 2016)"),
-    Choice(
-        "normal",
-        "normal, decoded",
-        "Training's noise as it is; the decoder's bits are added, "
-        "which suits a chain, whose least noise is wider than a level",
-    ),
-)
+    Choice("normal", "normal, decoded", "Training's noise as it is, and the decoder's bits in "
+           "addition, as the bound has them: also where that noise is wider than a grey level"),
+    Choice("truncated-normal", "truncated normal", "Training's noise as far as it stays within a "
+           "grey level (Zheng et al. 2023)"),
+    Choice("uniform", "uniform", "Over a grey level (Theis et al. 2016): suits a model that knows "
+           "no levels"),
+)  # fmt: skip
 
 FEATURES = (
     Choice("digits", "digits", "What a small classifier of MNIST sees"),

@@ -317,9 +317,8 @@ class Likelihood(OfPath):
         suggested=(16, 64, 256, 10_000),
     )
     dequantisation: str = setting(
-        "truncated-normal", "Dequantisation", "The noise that turns bytes into numbers that have a "
-        "density: what training adds suits a model trained for likelihood, even noise a smoother "
-        "one", choices=DEQUANTISATIONS,
+        "normal", "Dequantisation", "The noise that turns bytes into numbers that have a density",
+        choices=DEQUANTISATIONS, more=True,
     )
     tolerance: float = setting(
         5e-3, "Tolerance", "How far off each of the ODE solver's steps may be, in deviations of "

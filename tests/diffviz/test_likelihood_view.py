@@ -42,7 +42,14 @@ def done(qtbot, view):
 
 def test_the_exact_value_of_the_images_gaussian_is_its_density(qtbot, view):
     view.form["model"].choose(KNOWN)
-    view.form.set_values({"image": "train:5", "tolerance": 3e-3, "draws": DRAWS})
+    view.form.set_values(
+        {
+            "image": "train:5",
+            "tolerance": 3e-3,
+            "draws": DRAWS,
+            "dequantisation": "truncated-normal",
+        }
+    )
     done(qtbot, view)
     model = run_named(KNOWN).model()
     process = model.process

@@ -153,7 +153,7 @@ def exact_bits(
     tolerance: float = TOLERANCE,
     draws: int = 1,
     exact_trace: bool = False,
-    how: str = "truncated-normal",
+    how: str = "normal",
 ) -> Estimate:
     """Exact bits/dim (B,) of 8-bit images (B, C, H, W), dequantised (`dequantised`).
 
@@ -186,7 +186,7 @@ def bits_per_dim(
     images: Tensor,
     generator: torch.Generator | None = None,
     tolerance: float = TOLERANCE,
-    how: str = "truncated-normal",
+    how: str = "normal",
 ) -> Tensor:
     """Exact bits/dim (B,) of 8-bit images (B, C, H, W): the value of `exact_bits`, of one draw."""
     return exact_bits(model, process, images, generator, tolerance, how=how).value
