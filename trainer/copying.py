@@ -176,8 +176,9 @@ def copying(ask: Copying, places: tuple[Path, ...]) -> Iterator[Rung]:
                 )
             samples = np.concatenate([s.images() for s in draw(ask, opened) if s.last])
             train = data.train[known]
-            numbers, distances = neighbours(samples, train, 2)
-            usual = np.sort(neighbours(test, train, 1)[1][:, 0])
+            numbers, distances = neighbours(np.concatenate([samples, test]), train, 2)
+            usual = np.sort(distances[len(samples) :, 0])
+            numbers, distances = numbers[: len(samples)], distances[: len(samples)]
             drawn = Drawn(
                 exact.id if exact else run.folder.name, known, channels_last(samples),
                 channels_last(np.ascontiguousarray(train[numbers[:, 0]])),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLayout, QVBoxLayout, QWidget
 
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
@@ -51,6 +51,15 @@ class LevelsView(View):
         self.timeline.set_fraction(self.kind().place)  # type: ignore[attr-defined]
         self.form.changed.connect(self._changed)
         self.timeline.position_changed.connect(self.show_time)
+
+    def lay_out(self, controls: QLayout, middle: QLayout, formula: QWidget) -> None:
+        """Controls at the top, then what takes the room there is, the slider, and the formula."""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(9, 6, 9, 6)
+        layout.addLayout(controls)
+        layout.addLayout(middle, 1)
+        layout.addWidget(self.timeline)
+        layout.addWidget(formula)
 
     def show_time(self) -> None:
         """Show what is computed nearest to the slider."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from diffviz.shell import style
 from diffviz.widgets.plot import Plot
@@ -35,13 +35,28 @@ def series_colour(series: int, palette: QPalette) -> QColor:
     return QColor(colours[series % len(colours)])
 
 
-def legend(lines: Mapping[str, int], palette: QPalette) -> str:
-    """A legend in rich text of lines' names and their series."""
-    return "&nbsp; ".join(
-        f"<span style='color:{series_colour(series, palette).name()}'>━━</span>&nbsp;"
-        + name.replace(" ", "&nbsp;")  # a line's name is not parted
-        for name, series in lines.items()
-    )
+class Legend(QLabel):
+    """Names lines in their colours, which follow the palette."""
+
+    def __init__(self, object_name: str, lines: Mapping[str, int]) -> None:
+        """`lines`: names and series."""
+        super().__init__(objectName=object_name, wordWrap=True)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.show_lines(lines)
+
+    def show_lines(self, lines: Mapping[str, int]) -> None:
+        """Name these instead."""
+        self.lines, palette = dict(lines), self.palette()
+        self.setText("&nbsp; ".join(
+            f"<span style='color:{series_colour(series, palette).name()}'>━━</span>&nbsp;"
+            + name.replace(" ", "&nbsp;")  # a line's name is not parted
+            for name, series in lines.items()
+        ))  # fmt: skip
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "lines"):
+            self.show_lines(self.lines)
 
 
 class LinesPlot(Plot):
@@ -145,3 +160,12 @@ class FallingPlot(LinesPlot):
     def build(self, item: Any) -> None:
         super().build(item)
         item.invertX(True)
+
+
+class BarePlot(LinesPlot):
+    """Lines over another axis than t, whose names stand elsewhere."""
+
+    def build(self, item: Any) -> None:
+        super().build(item)
+        self._legend.clear()
+        self._legend.setVisible(False)

@@ -3,15 +3,14 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from diffviz.shell.session import Session
 from diffviz.views.copies import work
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.lines import Line, LinesPlot, legend
+from diffviz.widgets.lines import BarePlot, Legend, Line, LinesPlot
 from diffviz.widgets.mosaic import compose
 from diffviz.widgets.picker import Note, Picker
 from trainer.copying import Drawn
@@ -27,14 +26,12 @@ LONELY = (
 NONE = "It learnt from more than half of all images: there is no other half of as many."
 
 
-class SizesPlot(LinesPlot):
+class SizesPlot(BarePlot):
     """Lines over the logarithm of the number of training images."""
 
     def build(self, item: Any) -> None:
         super().build(item)
         item.getAxis("bottom").setTicks([list(enumerate(SIZES)), []])
-        self._legend.clear()
-        self._legend.setVisible(False)
 
 
 class CopiesView(LevelsView):
@@ -92,8 +89,7 @@ class CopiesView(LevelsView):
                             (self.share, "How many samples are copies"),
                             (self.spread, "How near samples and test images are")):  # fmt: skip
             plot.set_placeholder(f"{words} comes here.")
-        self.legend = QLabel(objectName="copiesLegend", wordWrap=True)
-        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend = Legend("copiesLegend", dict(work.LINES.values()))
         self.status = QLabel(objectName="copiesStatus", wordWrap=True)
         right = QGridLayout()
         right.addWidget(self.legend, 0, 0, 1, 2)
@@ -106,22 +102,18 @@ class CopiesView(LevelsView):
         middle = QHBoxLayout()
         middle.addLayout(grid, 6)
         middle.addLayout(right, 5)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(self.form.row("model", "classes", "count", "seed"))
-        layout.addLayout(middle, 1)
-        layout.addWidget(self.timeline)
-        layout.addWidget(
+        self.lay_out(
+            self.form.row("model", "classes", "count", "seed"),
+            middle,
             Formula(
                 "A copy is far nearer to one training image than to any other.",
-                [("\"copy\" ⇔ ‖x − x_{(1)}‖ < ‖x − x_{(2)}‖ / 3", "x₍ₖ₎ the k-th nearest training "
+                [("\"copy\" ⇔ ‖x − x_{(1)}‖ < ‖x − x_{(2)}‖ / 3", "(k): the k-th nearest training "
                   "image; Yoon et al. 2023, Gu et al. 2023"),
                  ("x_θ(z; D_1) ≈ x_θ(z; D_2) \"  though \" D_1 ∩ D_2 = ∅",
                   "two halves, the same noise z; Kadkhodaie et al. 2024")],
                 "copiesFormula",
             )
         )  # fmt: skip
-        self._show_legend()
         self.show_time()
         self.show_status()
 
@@ -198,14 +190,6 @@ class CopiesView(LevelsView):
         self.share.set_ranges(x, (-0.02, 1.02))
         self.plot.show_lines(lines[:-1])
         self.share.show_lines(lines[-1:])
-
-    def _show_legend(self) -> None:
-        self.legend.setText(legend(dict(work.LINES.values()), self.palette()))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "legend"):
-            self._show_legend()
 
     def show_words(self, words: str) -> None:
         self.status.setText(words)

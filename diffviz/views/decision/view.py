@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from diffviz.shell.session import Session
@@ -12,7 +11,7 @@ from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.heat import HeatPlot
-from diffviz.widgets.lines import FallingPlot, Line, legend
+from diffviz.widgets.lines import FallingPlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.picker import Note, Picker
 from trainer.decision import DIGITS
@@ -79,9 +78,7 @@ class DecisionView(LevelsView):
                             (self.histogram, "When each digit is decided")):  # fmt: skip
             plot.set_placeholder(f"{words} at every t comes here.")
             plot.marked.connect(self.go)
-        self.legend = QLabel(objectName="decisionLegend", wordWrap=True)
-        self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.legend.setText(legend(LINES, self.palette()))
+        self.legend = Legend("decisionLegend", LINES)
         self.status = QLabel(objectName="decisionStatus", wordWrap=True)
         self._build()
         self.images.selectionChanged.connect(self._choose)
@@ -110,12 +107,9 @@ class DecisionView(LevelsView):
         middle = QHBoxLayout()
         middle.addLayout(left, 3)
         middle.addLayout(right, 5)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(self.form.row("model", "begin", "image", "count", "continuations"))
-        layout.addLayout(middle, 1)
-        layout.addWidget(self.timeline)
-        layout.addWidget(
+        self.lay_out(
+            self.form.row("model", "begin", "image", "count", "continuations"),
+            middle,
             Formula(
                 "Until the window every digit is possible, after it one is: the class's entropy "
                 "falls from log 10 to 0.",
@@ -224,11 +218,6 @@ class DecisionView(LevelsView):
 
     def show_words(self, words: str) -> None:
         self.status.setText(words)
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "legend"):
-            self.legend.setText(legend(LINES, self.palette()))
 
     def ask(self) -> Any:
         return super().ask().with_changes(chosen=self.chosen)

@@ -1,7 +1,7 @@
 """Copy, Gaussian, or its own: a learnt denoiser beside the two that are known exactly, over t."""
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from diffviz.shell.session import Session
@@ -10,7 +10,7 @@ from diffviz.views.exact.work import PAIRS
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.lines import Line, LinesPlot, legend
+from diffviz.widgets.lines import Legend, Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic, compose
 
 TITLES = {
@@ -48,8 +48,7 @@ class ExactView(LevelsView):
         )
         self.plot.set_placeholder("How far the guesses are apart will stand here.")
         self.plot.marked.connect(self.go)
-        self.legend = QLabel(objectName="exactLegend", wordWrap=True)
-        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend = Legend("exactLegend", dict(zip(PAIRS, SERIES, strict=True)))
         self.status = QLabel(objectName="exactStatus", wordWrap=True)
         self.views: dict[str, Mosaic] = {}
         grid = QGridLayout()
@@ -72,12 +71,9 @@ class ExactView(LevelsView):
         middle = QHBoxLayout()
         middle.addLayout(grid, 5)
         middle.addLayout(right, 4)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(self.form.row("model", "image", "count", "known", "seed"))
-        layout.addLayout(middle, 1)
-        layout.addWidget(self.timeline)
-        layout.addWidget(
+        self.lay_out(
+            self.form.row("model", "image", "count", "known", "seed"),
+            middle,
             Formula(
                 "Where the learnt guess is far from both exact ones, the network has made "
                 "something of its own.",
@@ -88,7 +84,6 @@ class ExactView(LevelsView):
                 "exactFormula",
             )
         )  # fmt: skip
-        self._show_legend()
         self.show_status()
 
     def show_time(self) -> None:
@@ -121,10 +116,6 @@ class ExactView(LevelsView):
         self.plot.set_placeholder("" if lines else "How far the guesses are apart comes here.")
         self.plot.show_lines(lines)
 
-    def _show_legend(self) -> None:
-        named = dict(zip(PAIRS, SERIES, strict=True))
-        self.legend.setText(legend(named, self.palette()))
-
     def show_words(self, words: str) -> None:
         self.status.setText(words)
 
@@ -139,11 +130,6 @@ class ExactView(LevelsView):
         if self.work.busy:
             words += f" {sum(bool(one.distances) for one in self.levels)} of {work.TIMES} t."
         return words
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "legend"):
-            self._show_legend()
 
     def curves(self) -> dict[str, np.ndarray]:
         return {line.name: np.column_stack([line.x, line.y]) for line in self._lines()}

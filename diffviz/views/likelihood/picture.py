@@ -3,41 +3,16 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from diffviz.views.likelihood import work
 from diffviz.views.likelihood.work import LEVELS
-from diffviz.widgets.lines import Line, LinesPlot, legend
+from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 
 HOT = np.array([255.0, 176.0, 0.0])  # the colour of pixels that cost most
 STOPS = LEVELS + 3  # of the slider: all; the prior, from noise to image, the decoder
-
-
-class BarePlot(LinesPlot):
-    """Lines over another axis than t, whose names stand elsewhere."""
-
-    def build(self, item: Any) -> None:
-        super().build(item)
-        self._legend.clear()
-        self._legend.setVisible(False)
-
-
-class Legend(QLabel):
-    """The names of lines, in their colours."""
-
-    def __init__(self, name: str, lines: dict[str, int]) -> None:
-        super().__init__(objectName=name)
-        self.lines = lines
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setText(legend(lines, self.palette()))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "lines"):
-            self.setText(legend(self.lines, self.palette()))
 
 
 def coloured(image: np.ndarray) -> np.ndarray:

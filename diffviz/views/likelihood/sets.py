@@ -7,9 +7,8 @@ import numpy as np
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from diffviz.views.likelihood import work
-from diffviz.views.likelihood.picture import BarePlot, Legend
 from diffviz.views.likelihood.work import SETS
-from diffviz.widgets.lines import Line
+from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.picker import Note, Picker
 
 MOST_SHOWN = 200  # ranked images: of more the first and the last half

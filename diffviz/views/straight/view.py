@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from diffviz.controls.fields import narrow
@@ -14,7 +14,7 @@ from diffviz.views.straight import work
 from diffviz.views.view import Guide
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
-from diffviz.widgets.lines import FallingPlot, Line, legend
+from diffviz.widgets.lines import FallingPlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.themed import picture
 from trainer.straight import Flowed
@@ -71,8 +71,7 @@ class StraightView(LevelsView):
         self.bends = FallingPlot("straightBendPlot", "How bent the ways are over s", "bend", None)
         self.rounds = FallingPlot("straightRoundsPlot", "How bent the plane's ways are over s",
                                   "bend", (1e-4, 30), log=True)  # fmt: skip
-        self.legends = [QLabel(objectName=f"straight{name}Legend", wordWrap=True)
-                        for name in ("Bend", "Rounds")]  # fmt: skip
+        self.legends = Legend("straightBendLegend", work.LINES), Legend("straightRoundsLegend", {})
         for plot, words in ((self.bends, "How bent the model's ways are comes here."),
                             (self.rounds, "Press Reflow: a flow is learnt in the plane, and made "
                              "straight.")):  # fmt: skip
@@ -124,7 +123,6 @@ class StraightView(LevelsView):
                 "straightFormula",
             )
         )  # fmt: skip
-        self._show_legends()
         self.show_time()
         self.show_status()
 
@@ -181,7 +179,7 @@ class StraightView(LevelsView):
             Line(ROUNDS[flow.round], flow.s[::-1], flow.bend[::-1], SERIES[flow.round])
             for flow in self.flows
         ])  # fmt: skip
-        self._show_legends()
+        self.legends[1].show_lines({line.name: line.series for line in self.rounds.lines})
 
     def show_time(self) -> None:
         """Put what is nearest to the slider's s into the views."""
@@ -208,17 +206,6 @@ class StraightView(LevelsView):
             np.concatenate([one.images[:SHOWN] for one in few]) if few else None,
             min(SHOWN, len(few[0].images)) if few else None,
         )
-
-    def _show_legends(self) -> None:
-        rounds = {ROUNDS[flow.round]: SERIES[flow.round] for flow in self.flows}
-        for label, names in zip(self.legends, (work.LINES, rounds), strict=True):
-            label.setTextFormat(Qt.TextFormat.RichText)
-            label.setText(legend(names, self.palette()))
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "legends"):
-            self._show_legends()
 
     def show_words(self, words: str) -> None:
         self.status.setText(words)
