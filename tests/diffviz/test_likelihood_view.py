@@ -141,3 +141,27 @@ def test_a_blank_image_is_likelier_than_any_digit_and_noise_takes_more_than_its_
     assert bits["blank"].max() < 0.5 * bits["none"].min()
     assert bits["inverted"].min() > bits["none"].max()
     assert bits["noise"].min() > 8
+
+
+def test_an_exported_view_comes_back_and_a_dropped_picture_is_judged(qtbot, window, tmp_path):
+    view = window.views["likelihood"]
+    qtbot.waitUntil(lambda: view.form["model"].run is not None, timeout=20_000)
+    view.form.set_values({"count": COUNT, "evaluations": 6, "draws": 4, "tolerance": 0.1})
+    window.stage.setCurrentWidget(view)
+    done(qtbot, view)
+    picture = np.full((28, 28), 90, np.uint8)
+    view.picture_field().take(picture, "grey")
+    qtbot.waitUntil(lambda: view.form.ask().image != "0", timeout=20_000)
+    done(qtbot, view)
+    assert np.array_equal(view.picture.found[work.Figure].image, picture)
+    view.timeline.set_fraction(0.5)
+    for name in ("view.png", "view.csv"):
+        window.files.view(tmp_path / name)
+    qtbot.waitUntil(lambda: not window.jobs, timeout=20_000)
+    assert "bits/dim of digits" in (tmp_path / "view.csv").read_text().splitlines()[0]
+    kept, bound = view.ask(), view.picture.taken.bound
+    view.form.set_values({"image": "4", "seed": 3})
+    window.files.open(tmp_path / "view.png")
+    qtbot.waitUntil(lambda: view.ask() == kept, timeout=20_000)
+    done(qtbot, view)
+    assert view.picture.taken.bound == bound
