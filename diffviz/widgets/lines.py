@@ -121,6 +121,7 @@ class LinesPlot(Plot):
         if not self.made:
             return
         self.show_empty(not self.lines)
+        self.mark.setVisible(bool(self.lines))
         looks = [(line.name, line.series, line.dash) for line in self.lines]
         if looks != [(line.name, line.series, line.dash) for line, _ in self._drawn]:
             for _, drawn in self._drawn:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from diffviz.controls.fields import narrow
 from diffviz.shell.session import Session
@@ -72,6 +72,9 @@ class StraightView(LevelsView):
         self.rounds = FallingPlot("straightRoundsPlot", "How bent the plane's ways are over s",
                                   "bend", (1e-4, 30), log=True)  # fmt: skip
         self.legends = Legend("straightBendLegend", work.LINES), Legend("straightRoundsLegend", {})
+        for one in self.legends:  # a label that wraps would take height from the other row
+            one.setWordWrap(False)
+            one.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for plot, words in ((self.bends, "How bent the model's ways are comes here."),
                             (self.rounds, "Press Reflow: a flow is learnt in the plane, and made "
                              "straight.")):  # fmt: skip
@@ -80,7 +83,7 @@ class StraightView(LevelsView):
             plot.marked.connect(self.go)
         images.addWidget(self.legends[0], 0, 3)
         images.addWidget(self.bends, 1, 3)
-        images.setColumnStretch(3, 5)
+        images.setColumnStretch(3, 6)
         images.setRowStretch(1, 1)
         self.fields = [
             FieldPlot(work.REACH, f"straight{side}Field", f"Ways in the plane, {words}")
@@ -94,7 +97,7 @@ class StraightView(LevelsView):
             flows.setColumnStretch(column, 6)
         flows.addWidget(self.legends[1], 0, 2)
         flows.addWidget(self.rounds, 1, 2)
-        flows.setColumnStretch(2, 5)
+        flows.setColumnStretch(2, 6)
         flows.setRowStretch(1, 1)
         self.reflow_button = QPushButton("Reflow", objectName="reflowButton")
         self.reflow_button.setProperty("primary", True)
@@ -103,7 +106,7 @@ class StraightView(LevelsView):
         self.status = QLabel(objectName="straightStatus", wordWrap=True)
         for combo in (self.form["model"].model, self.form["shape"]):
             narrow(combo, 6)
-        row = self.form.row("model", "count", "seed")
+        row = self.form.row("model", "count")
         row.addLayout(self.form.row("shape", "rounds", end=False))
         row.addWidget(self.reflow_button)
         layout = QVBoxLayout(self)
