@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QInputDialog, QMessageBox
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 
 from diffviz.views.runs import work
 from diffviz.views.runs.work import SMOOTHING, averaged, spread
-from tests.tiny import TINY
+from tests.tiny import TINY, pictures
 from trainer import figures
 from trainer.config import ExperimentConfig
 from trainer.drawing import drawn_images
+from trainer.events import Step
 from trainer.problems import Problem
 from trainer.requests import Drawing
 from trainer.runs import Run
-from trainer.training import train
+from trainer.training import resumed, train
 
 
 @pytest.fixture
@@ -133,6 +134,39 @@ def test_a_zoom_stays_while_a_run_goes_on(qtbot, runs):
     assert np.allclose(box.viewRange(), [(5, 10), (0.1, 0.2)])
     panel.log.setChecked(True)
     assert panel.plot.plot.getPlotItem().ctrl.logYCheck.isChecked()
+
+
+def test_a_run_goes_on_with_images_that_have_moved(qtbot, runs, monkeypatch, tmp_path):
+    panel, _ = runs
+    run = Run.create(
+        panel.session.home / "runs" / "pics",
+        TINY.with_changes(dataset=f"{pictures(tmp_path / 'before')}:8"),
+    )
+    found, data = resumed(run.folder)
+    for event in train(found.config, found, "cpu", data):
+        if isinstance(event, Step):
+            break
+    (tmp_path / "before").rename(tmp_path / "after")
+    panel.session.refresh_runs()
+    qtbot.waitUntil(
+        lambda: any(r.folder == run.folder and r.resumable for r in panel.session.runs),
+        timeout=20_000,
+    )
+    names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+    panel.table.selectRow(names.index("pics"))
+    problems = []
+    panel.session.problem.connect(problems.append)
+    places = iter([str(pictures(tmp_path / "others", 7)), str(tmp_path / "after")])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(places))
+    assert panel.buttons["images"].isEnabled()
+    qtbot.mouseClick(panel.buttons["images"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(problems), timeout=10_000)  # those are not its images
+    assert Run.open(run.folder).config.dataset.endswith("before:8")
+    qtbot.mouseClick(panel.buttons["images"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(
+        lambda: Run.open(run.folder).config.dataset == f"{tmp_path / 'after'}:8", timeout=10_000
+    )
+    resumed(run.folder)
 
 
 def test_rename_and_delete(qtbot, runs, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
+    QFileDialog,
     QHBoxLayout,
     QInputDialog,
     QMenu,
@@ -110,6 +111,8 @@ class RunsView(View):
              self.use),
             ("resume", "Resume", "Go on with this training where it stands, also for more epochs",
              self.resume),
+            ("images", "Images…", "Say where its images lie by now, if they have moved",
+             self.repoint),
             ("rename", "Rename…", "Give the run's folder another name", self.rename),
             ("delete", "Delete…", "Delete the run's folder for good", self.delete),
         ):  # fmt: skip
@@ -244,7 +247,7 @@ class RunsView(View):
             own = run is not None and not run.shipped
             able = run is not None and bool(run.checkpoints)
             resumable = run is not None and run.resumable
-            enabled = {"rename": own, "delete": own, "resume": resumable}
+            enabled = {"rename": own, "delete": own, "resume": resumable, "images": resumable}
             button.setEnabled(enabled.get(key, able))
         self.measure_button.setEnabled(run is not None and bool(run.checkpoints))
         checkpoints = 0 if run is None else len(run.checkpoints)
@@ -323,6 +326,16 @@ class RunsView(View):
         folder = self.selected()
         if folder is not None:
             self.session.resumeAsked.emit(folder)
+
+    def repoint(self) -> None:
+        """Ask where the selected run's images are, and read them there."""
+        folder = self.selected()
+        where = QFileDialog.getExistingDirectory(self, "Where do its images lie now?")
+        if folder is not None and where:
+            said = self.session.message.emit
+            self.latest(
+                lambda _: said(f"{folder.name} goes on with {where}."), self.session.refresh_runs
+            ).ask(partial(work.repoint, folder, where))
 
     def rename(self) -> None:
         folder = self.selected()

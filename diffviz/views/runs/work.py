@@ -252,6 +252,18 @@ def rename(folder: Path, name: str) -> Iterator[Path]:
     yield target
 
 
+def repoint(folder: Path, images: str) -> Iterator[Path]:
+    """Let a run's training go on with its images from the folder where they lie by now."""
+    from trainer.events import outcome
+    from trainer.runs import Run
+    from trainer.training import resuming
+
+    was = Run.open(folder).config.dataset
+    side = was[was.rindex(":") :] if was.rpartition(":")[2].isdecimal() else ""
+    outcome(resuming(folder, images + side))
+    yield folder
+
+
 def delete(folder: Path) -> Iterator[Path]:
     """Delete a run's folder, and nothing that is not a run."""
     if not (folder / "config.json").is_file():
