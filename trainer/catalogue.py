@@ -312,12 +312,12 @@ PRECISIONS = (
 )
 
 DEQUANTISATIONS = (
-    Choice("normal", "normal, decoded", "Training's noise as it is, and the decoder's bits in "
-           "addition, as the bound has them: also where that noise is wider than a grey level"),
-    Choice("truncated-normal", "truncated normal", "Training's noise as far as it stays within a "
-           "grey level (Zheng et al. 2023)"),
-    Choice("uniform", "uniform", "Over a grey level (Theis et al. 2016): suits a model that knows "
-           "no levels"),
+    Choice("normal", "normal noise, decoded", "Training's noise as it is, and the decoder's bits "
+           "in addition, as the bound has them: also where it is wider than a grey level"),
+    Choice("truncated-normal", "truncated normal noise", "Training's noise as far as it stays "
+           "within a grey level (Zheng et al. 2023)"),
+    Choice("uniform", "uniform noise", "Over a grey level (Theis et al. 2016): suits a model that "
+           "knows no levels"),
 )  # fmt: skip
 
 FEATURES = (

@@ -338,7 +338,9 @@ class Likelihood(OfPath):
         least=1, most=100_000, suggested=(16, 64, 256), more=True,
     )
     seed: int = setting(0, "Seed", "Of all random draws", least=0, most=MOST_SEED, more=True)
-    batch: int = setting(32, "At a time", "Images at a time", least=1, more=True)
+    batch: int = setting(
+        64, "At a time", "Images judged together: more are faster", least=1, more=True
+    )
     # fmt: on
 
 

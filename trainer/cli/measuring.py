@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,18 +149,19 @@ def likelihood(arguments: argparse.Namespace) -> int:
     from trainer.cli import running
     from trainer.likelihood.judge import judge, summary
     from trainer.metrics import spread_out
-    from trainer.runs.cards import likelihood_words
+    from trainer.runs.cards import duration, likelihood_words
 
     opened = running.opened_by(arguments, ask)
     images = torch.from_numpy(spread_out(opened.data.test, ask.count).copy())
-    judged = []
+    judged, begun = [], time.perf_counter()
     with running.progress("image", len(images)) as bar:
         for one in judge(ask, opened, images):
             judged.append(one)
             bar.update(one.count)
-    found = summary(judged)
+    found = summary(judged) | {"seconds": time.perf_counter() - begun}
     settings = {name: getattr(ask, name) for name in ("dequantisation", "tolerance", "precision")}
-    running.show(found | settings, likelihood_words(found, settings), arguments.json)
+    prose = f"{likelihood_words(found, settings)}, in {duration(found['seconds'])}"
+    running.show(found | settings, prose, arguments.json)
     return 0
 
 

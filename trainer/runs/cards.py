@@ -137,7 +137,7 @@ def likelihood_words(values: dict[str, Any], settings: dict[str, Any]) -> str:
     said = f"{found} bits/dim on {images}"
     if values.get("exact") is not None:
         how = settings.get("dequantisation", "uniform")
-        said += f" ({DEQUANTISED.get(how, how)} dequantisation"
+        said += f" ({DEQUANTISED.get(how, how)}"
         if values.get("solver_error") is not None:
             said += f", {values['nfe']:.0f} NFE, the solver's error {values['solver_error']:.4f}"
         said += ")"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEVELS = 24  # of log-SNR that costs are told of
-TOGETHER = 8  # images of a set judged together: the histograms grow by so many
+TOGETHER = 16  # images of a set judged together: the histograms grow by so many
 
 CHANGES = (
     Choice("none", "as it is"),
