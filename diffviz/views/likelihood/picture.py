@@ -114,14 +114,14 @@ class PictureHalf(QWidget):
         taken, exact = self.taken, self.found.get(work.Exactly)
         if taken is None:
             return ""
-        words = f"at most {taken.bound:.3f} ± {taken.error:.3f} by the bound"
+        words = f"at most {taken.bound:.3f} ± {taken.error:.3f} by the SDE's bound"
         if exact is None:
             return f"{words}; the exact value is being integrated…"
         if exact.why:
             return f"{words}; no exact value: {exact.why}"
         return (
-            f"<b>{exact.value:.3f}</b> ± {exact.error:.3f} bits/dim exactly ({exact.nfe:.0f} NFE, "
-            f"the solver's error {exact.solver:.3f}), {words}"
+            f"<b>{exact.value:.3f}</b> ± {exact.error:.3f} bits/dim, the ODE's exact value "
+            f"({exact.nfe:.0f} NFE, the solver's error {exact.solver:.3f}); {words}"
         )
 
     def film(self) -> list[np.ndarray]:
