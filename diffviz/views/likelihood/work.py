@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEVELS = 24  # of log-SNR that costs are told of
-TOGETHER = 16  # images of a set judged together: the histograms grow by so many
+# Images of a set judged together, by what they are judged by: the histograms grow by so many, and
+# who stops waits for so many.
+TOGETHER = {"bound": 16, "exact": 4}
 
 CHANGES = (
     Choice("none", "as it is"),
@@ -189,9 +191,10 @@ def several(ask: Likely, places: tuple[Path, ...]) -> Iterator[Several]:
         )  # fmt: skip
 
     tests = torch.from_numpy(test[numbers]).to(opened.device)
+    together = TOGETHER[ask.by]
     jobs = [
-        partial(job, name, tests[first : first + TOGETHER], first)
-        for first in range(0, len(tests), TOGETHER)
+        partial(job, name, tests[first : first + together], first)
+        for first in range(0, len(tests), together)
         for name in SETS
     ]
     yield from each(jobs, opened.device)
