@@ -125,20 +125,22 @@ def broken(folder: Path) -> list[str]:
 
 
 def unlike(folder: Path, names: Sequence[str] = ("run", "whole")) -> list[str]:
-    """How two finished trainings differ: in weights, in metrics; they must not."""
+    """How a finished training differs from one that nobody disturbed: in the weights of each of its
+    checkpoints, in metrics. It must not; but a stop leaves a checkpoint more."""
     import torch
 
     from trainer.runs import Run
     from trainer.runs.checkpoints import load_tensors
 
     one, other = (Run.open(folder / name) for name in names)
-    found = []
-    if [path.name for path in one.checkpoints()] != [path.name for path in other.checkpoints()]:
-        found.append("other checkpoints")
-    for a, b in zip(one.checkpoints(), other.checkpoints(), strict=False):
-        mine, theirs = load_tensors(a)[0], load_tensors(b)[0]
-        if not all(torch.equal(mine[name], theirs[name]) for name in mine):
-            found.append(f"other weights in {a.name}")
+    found, kept = [], {path.name: path for path in one.checkpoints()}
+    for path in other.checkpoints():
+        if path.name not in kept:
+            found.append(f"no checkpoint {path.name}")
+            continue
+        mine, theirs = load_tensors(kept[path.name])[0], load_tensors(path)[0]
+        if not all(torch.equal(mine[name], theirs[name]) for name in theirs):
+            found.append(f"other weights in {path.name}")
     if one.metrics() != other.metrics():
         found.append("other metrics")
     return found

@@ -209,6 +209,29 @@ def test_a_state_that_says_what_cannot_be_is_refused(tmp_path, facts):
     assert os.listdir(run.folder / "checkpoints") == ["00000003.safetensors"]
 
 
+def test_losses_that_could_not_be_written_once_are_written_when_training_stops(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "FLUSH_SECONDS", 0.0)
+    undisturbed = begun(tmp_path / "undisturbed", f"{pictures(tmp_path / 'pics')}:8")
+    run = Run.create(tmp_path / "run", undisturbed.config)
+    log, tries = Run.log, []
+
+    def log_but_once(self, lines):
+        tries.append(lines)
+        if len(tries) == 3:
+            raise Problem("The disk is full.")
+        log(self, lines)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", log_but_once)
+        with pytest.raises(Problem, match="disk is full"):
+            go(run)
+    go(run)
+    assert alike(run, undisturbed)
+    assert run.metrics() == undisturbed.metrics()
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_in_the_midst_of_a_step_changes_no_bit(tmp_path, monkeypatch, name):
     data, step = f"{pictures(tmp_path / 'pics')}:8", Learner.step

@@ -223,7 +223,6 @@ def _lead(
             )
             for (at, epoch, *_), loss, norm in zip(pending, losses, norms, strict=True)
         ]
-        pending.clear()
         good = [e for e in events if math.isfinite(e.loss)]
         run.log(
             [
@@ -232,6 +231,7 @@ def _lead(
                 for e in good
             ]
         )
+        pending.clear()  # only now: what could not be written is written when training stops
         if len(good) < len(events):
             healthy = False
             bad = next(e for e in events if not math.isfinite(e.loss))
