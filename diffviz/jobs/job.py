@@ -32,7 +32,7 @@ class Job(QThread):
 
     All signals are emitted on the thread that the job was created on. The events wait in a list
     which a timer there empties, so a slow interface gets fewer, larger batches and an event does
-    not wait for the next one. A job runs once.
+    not wait for the next one. A job runs once, and is deleted once it has ended.
     """
 
     produced = Signal(list)
@@ -93,7 +93,7 @@ class Job(QThread):
         Call it on the thread that the job was created on: the last signals are emitted here.
         """
         self.stop()
-        if not self._begun:
+        if self._over or not self._begun:
             return True
         if not self.wait(timeout_ms):
             return False
@@ -146,3 +146,4 @@ class Job(QThread):
         for failure in self._failures:
             self.failed.emit(failure)
         self.ended.emit()
+        self.deleteLater()

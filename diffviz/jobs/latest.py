@@ -104,7 +104,6 @@ class Latest(QObject):
             self.failed.emit(why)
 
     def _ended(self, job: Job) -> None:
-        job.deleteLater()
         if job is self._job:
             self._job = None
             self.ended.emit()

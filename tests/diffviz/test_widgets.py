@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QLabel
 
@@ -184,6 +184,16 @@ def test_job_reports_failure_to_close(qtbot):
     qtbot.waitUntil(lambda: len(record.events) > 0)
     assert job.shutdown()
     assert record.log[-2:] == ["Could not write the checkpoint.", "ended"]
+
+
+def test_a_job_is_gone_once_it_has_ended(qtbot):
+    parent = QObject()
+    for make in (lambda: iter([1]), failing(Problem("No such model."))):
+        job = Job(make, parent)
+        with qtbot.waitSignal(job.ended):
+            job.begin()
+    qtbot.waitUntil(lambda: not parent.children())
+    assert job.shutdown()
 
 
 def test_job_stopped_before_it_begins_makes_nothing(qtbot):
