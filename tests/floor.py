@@ -7,7 +7,12 @@ import coverage
 
 ROOT = Path(__file__).parents[1]
 FLOOR = 80  # per cent of a module's statements
-LOWER: dict[str, int] = {}
+# What runs in programs of its own: a start without a display, the processes of torchrun.
+LOWER: dict[str, int] = {
+    "diffviz/__main__.py": 50, "diffviz/shell/screens.py": 50, "diffviz/shell/stopping.py": 0,
+    "trainer/cli/sharing.py": 40, "trainer/figures/backend.py": 50,
+    "trainer/training/distributed.py": 55,
+}  # fmt: skip
 
 
 def main() -> int:

@@ -21,6 +21,8 @@ def panel(qtbot, tmp_path):
     panel.resize(860, 640)
     panel.show()
     qtbot.waitUntil(lambda: len(panel.found) == len(panel.entries), timeout=60_000)
+    for part in (panel.levels, panel.ratio):
+        _ = part.plot  # each would be made in a turn of its own
     return panel
 
 

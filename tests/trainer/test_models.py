@@ -14,7 +14,6 @@ from trainer.runs import SHIPPED, Run, find
 from trainer.runs.cards import card
 from trainer.runs.checkpoints import load_tensors
 
-
 # One recipe on fewer images, and on others: what copies, and what creates.
 OTHER_IMAGES = {
     "modern-10": slice(0, 10), "modern-100": slice(0, 100), "modern-1000": slice(0, 1000),
