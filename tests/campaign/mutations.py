@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 from typing import Any
 
 VALUES: tuple[Any, ...] = (
@@ -68,7 +69,7 @@ def damaged_json(content: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 3))):
         places = _places(value) if isinstance(value, dict | list) else []
         if not places or rng.random() < 0.03:
-            value = rng.choice(VALUES)
+            value = deepcopy(rng.choice(VALUES))
             continue
         inside, key = rng.choice(places)
         if rng.random() < 0.15:
@@ -76,7 +77,7 @@ def damaged_json(content: bytes, rng: random.Random) -> bytes:
         elif rng.random() < 0.1 and isinstance(inside, dict):
             inside[f"{key}x"] = inside.pop(key)
         else:
-            inside[key] = rng.choice(VALUES)
+            inside[key] = deepcopy(rng.choice(VALUES))
     return json.dumps(value).encode()
 
 
