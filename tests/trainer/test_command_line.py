@@ -196,7 +196,7 @@ def test_measure_wants_classes_for_guidance(capsys):
 
 def test_encode_writes_images_latents_and_reconstructions(tmp_path, capsys):
     out = tmp_path / "encoded.png"
-    line = f"encode --run {SHIPPED} --out {out} --count 2 --steps 2 --tolerance 1e-2 --json"
+    line = f"encode --run {SHIPPED} --out {out} --count 2 --steps 2 --tolerance 1e-3 --json"
     assert main(line.split()) == 0
     found = spoken(capsys)
     assert found["images"] == 2
@@ -253,7 +253,7 @@ def test_interpolate_writes_decoded_latents_over_blends_of_pixels(tmp_path, caps
     out, digits = tmp_path / "between.png", load("mnist").test[[3, 7], 0].astype(float)
     (tmp_path / "seven.png").write_bytes(grid_png(digits[1:, None].astype(np.uint8)))
     line = f"interpolate --run {SHIPPED} --out {out} --from 3 --to {tmp_path / 'seven.png'}"
-    assert main([*line.split(), "--count", "3", "--tolerance", "1e-2", "--json"]) == 0
+    assert main([*line.split(), "--count", "3", "--tolerance", "1e-3", "--json"]) == 0
     found = spoken(capsys)
     assert found["images"] == 3
     assert 30 < found["angle_in_degrees"] < 120
