@@ -108,8 +108,12 @@ class Setting:
         fits = isinstance(value, int) if whole else isinstance(value, int | float)
         if isinstance(value, bool) or not fits:
             raise self._wrong(f"a {'whole ' if whole else ''}number, not {value!r}")
-        if not math.isfinite(value):
-            raise self._wrong(f"a finite number, not {value}")
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number beyond every float
+            finite = False
+        if not finite:
+            raise self._wrong(f"a finite number, not {str(value)[:20]}")
         known = self.entries()
         if known and str(value) not in known:
             raise self._wrong(f"one of {', '.join(known)}, not {value}")

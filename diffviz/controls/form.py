@@ -217,8 +217,8 @@ def stored(view: str, ask: Ask) -> dict[str, Any]:
 
 def read_stored(kind: type[Ask], settings: Mapping[str, Any]) -> Ask:
     """The ask in what `stored` gave, or an older version; a Problem where it is damaged."""
-    values = {name: value for name, value in settings.items() if name not in ("view", "panel")}
     try:
+        values = {name: value for name, value in settings.items() if name not in ("view", "panel")}
         return kind.from_dict(values)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise Problem(f"The settings of this view are damaged ({error}).") from error

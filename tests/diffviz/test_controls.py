@@ -165,6 +165,9 @@ def test_what_is_stored_holds_ids_and_a_version():
     for wrong in ({"steps": "many"}, {"version": "x"}, {"options": 3}, {"classes": [1]}):
         with pytest.raises(Problem):
             read_stored(Drawing, {**kept, **wrong})
+    for damaged in (3, "gallery", [kept], {**kept, "guidance": 10**400}, {**kept, "seed": 10**400}):
+        with pytest.raises(Problem):
+            read_stored(Drawing, damaged)
 
 
 def test_a_choice_shows_titles_and_gives_ids(qtbot):

@@ -237,3 +237,9 @@ def test_the_catalogue_tells_what_each_takes(table):
 def test_a_process_says_whether_it_is_a_chain():
     for entry in catalogue.PROCESSES.values():
         assert (entry.make().chain_steps is not None) == entry.chain
+
+
+@pytest.mark.parametrize("name", ["guidance", "steps", "seed"])
+def test_a_number_beyond_every_float_is_refused_in_a_sentence(name):
+    with pytest.raises(Problem, match="must be"):
+        Drawing.from_dict({name: 10**400})

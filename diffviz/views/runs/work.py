@@ -111,7 +111,7 @@ class _Reader:
             try:
                 found = json.loads(line)
                 step = float(found["step"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
             if isinstance(loss := found.get("loss"), int | float):
                 steps.append(step)
