@@ -317,3 +317,11 @@ def test_what_is_ticked_is_kept_and_what_version_1_stored_is_read(qtbot, runs):
     assert panel.ask().ticked == ("mine",)
     panel.prepare(work.Runs(("mine",), "bpd", True))
     assert (panel.ask().measure, panel.ask().log) == ("bpd", True)
+
+
+def test_curves_pass_over_lines_that_no_reader_of_json_takes(tmp_path):
+    lines = ["[" * 3000 + "]" * 3000, json.dumps({"step": 10**400, "loss": 1}), '{"step": 2, "lo']
+    lines += [json.dumps({"step": 3, "loss": 0.5})]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    grown = list(work._Reader(tmp_path).read())
+    assert np.concatenate([one.steps for one in grown]).tolist() == [3]
