@@ -26,7 +26,8 @@ def prepare(folder: Path) -> None:
     (run.folder / "measures.json").write_text(
         json.dumps(
             [{"kind": "samples", "checkpoint": "0", "machine": "", "settings": {"count": 1,
-              "steps": 1}, "values": {"fid": 0, "floor": 0, "nfe": 0, "seconds": 0}}]
+              "steps": 1, "sampler": "ddim"},
+              "values": {"fid": 0, "floor": 0, "nfe": 0, "seconds": 0}}]
         )
     )  # fmt: skip
 

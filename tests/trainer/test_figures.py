@@ -291,13 +291,21 @@ def test_where_the_run_may_not_be_written_measures_go_to_the_cache(folder, tmp_p
     (run.folder / "measures.json").mkdir()  # no file can be put there, whoever asks
     rest = {"floor": 1.0, "nfe": 1, "seconds": 1.0}
     made = measures.Measure(
-        "samples", checkpoint, {"count": 1, "steps": 1}, {"fid": 1.0} | rest, "a machine"
+        "samples",
+        checkpoint,
+        {"count": 1, "steps": 1, "sampler": "ddim"},
+        {"fid": 1.0} | rest,
+        "a machine",
     )
     measures.keep(run, made)
     assert measures.measures(run) == [made]
     assert list((tmp_path / "cache" / "diffviz").iterdir())
     newer = measures.Measure(
-        "samples", checkpoint, {"count": 1, "steps": 1}, {"fid": 2.0} | rest, "a machine"
+        "samples",
+        checkpoint,
+        {"count": 1, "steps": 1, "sampler": "ddim"},
+        {"fid": 2.0} | rest,
+        "a machine",
     )
     measures.keep(run, newer)
     assert measures.measures(run) == [newer]

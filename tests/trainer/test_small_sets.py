@@ -106,8 +106,12 @@ def test_reports_measures_and_cards_carry_them(tmp_path, run, capsys):
     plain = dataclasses.replace(made, values=made.values | {"limits": "", "floor_images": 50})
     assert "(as many test images:" in describe(Measure(**dataclasses.asdict(plain)))
     assert "features" not in describe(plain)
-    nameless = {name: value for name, value in made.settings.items() if name != "sampler"}
-    assert "an unknown sampler" in describe(dataclasses.replace(made, settings=nameless))
+    path = run.folder / "measures.json"
+    (entry,) = json.loads(path.read_text())
+    for wrong in (None, 3, ["ddim"]):
+        damaged = entry | {"settings": entry["settings"] | {"sampler": wrong}}
+        path.write_text(json.dumps([damaged]))
+        assert card_of(run)["measures"] == []
 
 
 @pytest.mark.parametrize("flag", [0x01, 0x40])  # encrypted, and strongly so

@@ -103,9 +103,8 @@ def describe(measure: Measure) -> str:
         compared = "as many"
         if values.get("floor_images", settings["count"]) < settings["count"]:
             compared = f"all {values['floor_images']:,}, which are fewer,"
-        by = settings.get("sampler", "an unknown sampler")  # a file may have lost it
         facts = [
-            f"FID {values['fid']:.2f} of {settings['count']:,} samples by {by} in "
+            f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
             f"{settings['steps']} steps{guidance} ({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:

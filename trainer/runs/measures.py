@@ -67,6 +67,8 @@ def _sound(one: Measure) -> bool:
         return False
     if one.kind not in ("samples", "likelihood"):
         return False
+    if one.kind == "samples" and not isinstance(one.settings.get("sampler"), str):
+        return False
     values, settings = NEEDED[one.kind]
     told = [one.values.get(name) for name in values] + [one.settings.get(name) for name in settings]
     told += [one.values.get(name) or 0 for name in MAY] + [one.settings.get("guidance", 1)]
