@@ -5,7 +5,7 @@ import sys
 
 from trainer.cli import comparing, drawing, latents, measuring, sharing, training
 from trainer.cli.options import Commands, Parser
-from trainer.problems import Problem
+from trainer.problems import Problem, told
 from trainer.stopping import stop_as_ctrl_c_does
 
 
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
 
         with joined():
             return int(arguments.function(arguments))
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except (Problem, OSError) as problem:
+        print(told(problem) if isinstance(problem, OSError) else problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

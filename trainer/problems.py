@@ -14,26 +14,35 @@ class Problem(Exception):  # noqa: N818 - it reads as what it is: "Problem: the 
     """Something went wrong that a person can mend: the text says what and how, in a sentence."""
 
 
+def told(
+    error: OSError, doing: str = "use", path: "str | os.PathLike[str] | None" = None
+) -> Problem:
+    """What the system refused, as a Problem that helps: the disk and its folders are not ours.
+
+    `doing` completes "Could not …", as in "write the checkpoint"; `path` is the error's own unless
+    given.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "the disk is full. Free some space and try again."
+    elif isinstance(error, FileNotFoundError):
+        advice = "there is no such file or folder. Check the path."
+    elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        advice = "permission was refused. Choose a place that you may write to."
+    elif isinstance(error, NotADirectoryError | FileExistsError):
+        advice = "a file is in the way where a folder is needed. Choose another path."
+    else:
+        advice = f"{(error.strerror or str(error)).lower()}. Check the path and the disk."
+    named = os.fsdecode(path or error.filename or "a file")
+    return Problem(f"Could not {doing} {named}: {advice}")
+
+
 @contextmanager
 def file_problems(doing: str, path: Path) -> Iterator[None]:
-    """Turn an OSError met while `doing` something to `path` into a Problem that helps.
-
-    `doing` completes "Could not …", as in "write the checkpoint".
-    """
+    """Turn an OSError met while `doing` something to `path` into a Problem that helps."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "the disk is full. Free some space and try again."
-        elif isinstance(error, FileNotFoundError):
-            advice = "there is no such file or folder. Check the path."
-        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            advice = "permission was refused. Choose a place that you may write to."
-        elif isinstance(error, NotADirectoryError | FileExistsError):
-            advice = "a file is in the way where a folder is needed. Choose another path."
-        else:
-            advice = f"{(error.strerror or str(error)).lower()}. Check the path and the disk."
-        raise Problem(f"Could not {doing} {os.fspath(path)}: {advice}") from error
+        raise told(error, doing, path) from error
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
-from trainer.problems import Problem
+from trainer.problems import Problem, told
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ def describe(error: Exception) -> str:
     """Say in a sentence what went wrong; what nobody foresaw also goes to the log."""
     if isinstance(error, Problem):
         return str(error)
+    if isinstance(error, OSError):  # no fault of the program's, as a folder deleted meanwhile
+        log.warning("A job met what the system refused", exc_info=error)
+        return str(told(error))
     log.error("A job failed", exc_info=error)
     text = str(error).lower()
     if isinstance(error, MemoryError) or (

@@ -118,6 +118,7 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
     for folder in [*shipped_folders, *own_folders]:
         try:
             config = ExperimentConfig.from_json((folder / "config.json").read_text("utf-8"))
+            checkpoints = tuple(Run(folder, config).checkpoints())
         except (Problem, OSError, UnicodeDecodeError):
             continue
         measures = _last_measures(folder / "metrics.jsonl")
@@ -125,7 +126,7 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
             RunInfo(
                 folder,
                 config,
-                tuple(Run(folder, config).checkpoints()),
+                checkpoints,
                 folder.parent == shipped,
                 *((False, False) if folder.parent == shipped else _standing(folder, config)),
                 int(measures.get("step", 0)),

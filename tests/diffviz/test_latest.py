@@ -103,6 +103,26 @@ def test_a_failure_is_told_before_the_end(qtbot, latest):
     assert latest.heard == [1, "failed: no disk", "ended"]
 
 
+def test_a_folder_deleted_meanwhile_is_told_in_a_sentence_and_is_no_fault(qtbot, latest, tmp_path):
+    """An OSError that reaches the job is the world's doing: conftest fails on a logged error."""
+
+    def listing():
+        folder = tmp_path / "gone"
+        folder.mkdir()
+        yield 1
+        folder.rmdir()
+        yield len(list(folder.iterdir()))
+
+    latest.ask(listing)
+    qtbot.waitUntil(lambda: "ended" in latest.heard)
+    first, failed, _ = latest.heard
+    assert first == 1
+    assert failed == (
+        f"failed: Could not use {tmp_path / 'gone'}: there is no such file or folder. "
+        "Check the path."
+    )
+
+
 def test_what_waits_and_is_stopped_ends(qtbot, latest):
     go = threading.Event()
 

@@ -344,3 +344,31 @@ def test_a_run_of_more_parts_goes_on_by_fewer_processes(tmp_path):
     run = same_command(tmp_path / "run", config.with_changes(parts=4))
     go(run, stop=2)
     assert same_command(run.folder, config).config.parts == 4
+
+
+def test_a_run_whose_folder_goes_while_it_is_listed_has_no_checkpoints(tmp_path, monkeypatch):
+    """Between asking whether a folder is there and reading it, another thread may delete it."""
+    run = Run.create(tmp_path / "run", TINY)
+    listdir = os.listdir
+
+    def gone(folder):
+        shutil.rmtree(run.folder, ignore_errors=True)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", gone)
+    assert run.checkpoints() == []
+    with pytest.raises(Problem, match="holds no checkpoint yet"):
+        run.newest()
+
+
+def test_what_the_system_refuses_is_a_sentence_on_the_command_line(capsys, monkeypatch):
+    from trainer.cli import running
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", "/some/where")
+
+    monkeypatch.setattr(running, "run_named", refused)
+    assert main(["sample", "--run", "modern", "--out", "samples.png"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "Could not use /some/where: permission was refused. Choose a place that you may write to."
+    )

@@ -130,8 +130,11 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """The files of EMA weights, named after their steps, oldest first; no others."""
-        found = (self.folder / "checkpoints").glob("*.safetensors")
-        return sorted(path for path in found if path.stem.isdecimal())
+        folder = self.folder / "checkpoints"
+        with file_problems("read", folder), suppress(FileNotFoundError):  # nor is it made yet
+            found = (folder / name for name in os.listdir(folder))
+            return sorted(p for p in found if p.suffix == ".safetensors" and p.stem.isdecimal())
+        return []
 
     def newest(self) -> Path:
         """The file of the newest checkpoint; a Problem when there is none."""

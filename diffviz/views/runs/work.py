@@ -1,9 +1,11 @@
 """What the runs view asks for, and its work: following runs, drawing from them, tidying up."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,12 +80,14 @@ class _Reader:
     def read(self) -> Iterator[Grown]:
         """What was written since the last time, in pieces."""
         path = self.folder / "metrics.jsonl"
-        kept = (self.folder / "checkpoints").glob("*.safetensors")
-        checkpoints = tuple(sorted(int(p.stem) for p in kept if p.stem.isdecimal()))
-        try:
+        kept: list[Path] = []
+        size = 0
+        with suppress(OSError):  # there is none yet, or the run is deleted just now
             size = path.stat().st_size
-        except OSError:
-            size = 0
+        with suppress(OSError):
+            kept = [Path(name) for name in os.listdir(self.folder / "checkpoints")]
+        files = (p for p in kept if p.suffix == ".safetensors" and p.stem.isdecimal())
+        checkpoints = tuple(sorted(int(p.stem) for p in files))
         anew = size < self.place
         if anew:
             self.place, self.rest = 0, b""
