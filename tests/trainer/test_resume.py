@@ -362,12 +362,12 @@ def test_a_run_whose_folder_goes_while_it_is_listed_has_no_checkpoints(tmp_path,
 
 
 def test_what_the_system_refuses_is_a_sentence_on_the_command_line(capsys, monkeypatch):
-    from trainer.cli import running
+    from trainer import drawing
 
     def refused(*_):
         raise PermissionError(13, "Permission denied", "/some/where")
 
-    monkeypatch.setattr(running, "run_named", refused)
+    monkeypatch.setattr(drawing, "run_named", refused)
     assert main(["sample", "--run", "modern", "--out", "samples.png"]) == 2
     assert capsys.readouterr().err.strip() == (
         "Could not use /some/where: permission was refused. Choose a place that you may write to."
