@@ -15,10 +15,11 @@ from trainer.data.samples import load_samples
 from trainer.metrics.features import Features, feature_set
 from trainer.networks import make_network
 from trainer.problems import Problem
+from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.cards import card as card_of
 from trainer.runs.cards import card_text, describe
-from trainer.runs.measures import Measure, measure_samples
+from trainer.runs.measures import Measure, classes_of, measure_samples, measures
 
 
 def noise_set(train=40, test=40, side=8, channels=1):
@@ -124,3 +125,34 @@ def test_an_npz_that_calls_itself_encrypted_is_told(tmp_path, flag):
     path.write_bytes(content)
     with pytest.raises(Problem, match="file of plain arrays"):
         load_samples(path, (1, 8, 8))
+
+
+def test_classes_are_measured_as_often_as_the_data_have_them():
+    held = np.array([90, 500, 10, 400])
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), held))
+    for count in (10, 137, 1000, 9999):  # as evenly as whole numbers can be, but for two
+        found = np.bincount(classes_of(labels, count), minlength=4)
+        assert np.abs(found - count * held / 1000).max() < 3
+        assert np.array_equal(classes_of(labels, 9999)[:count], classes_of(labels, count))
+
+
+def test_a_measure_asks_for_the_classes_of_the_data(tmp_path, monkeypatch):
+    """All but one image are of class 1: so are the samples that are asked for."""
+    config = TINY.with_changes(dataset=f"{pictures(tmp_path / 'pics')}:8", classes=2)
+    run = Run.create(tmp_path / "run", config)
+    weights = make_network(config, 1).state_dict()
+    run.save_weights(1, weights, {"step": 1, "epoch": 1, "shape": [1, 8, 8]})
+    data = dataclasses.replace(noise_set(), train_labels=(np.arange(40) > 0).astype(int))
+    asked = []
+
+    class Watched(Drawing):
+        def labels(self, known):
+            asked.append(super().labels(known))
+            return asked[-1]
+
+    monkeypatch.setattr("trainer.runs.measures.Drawing", Watched)
+    *_, _ = measure_samples(run, data, (8, 20), "ddim", 1)
+    assert np.bincount(asked[0]).tolist() == np.bincount(classes_of(data.train_labels, 20)).tolist()
+    assert sum(asked[0][:20]) >= 19
+    assert all("as in the data" in describe(one) for one in measures(run))
+    assert len(measures(run)) == 2

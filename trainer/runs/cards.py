@@ -103,9 +103,10 @@ def describe(measure: Measure) -> str:
         compared = "as many"
         if values.get("floor_images", settings["count"]) < settings["count"]:
             compared = f"all {values['floor_images']:,}, which are fewer,"
+        mixed = f", classes {settings['classes']}," if "classes" in settings else ""
         facts = [
-            f"FID {values['fid']:.2f} of {settings['count']:,} samples by {settings['sampler']} in "
-            f"{settings['steps']} steps{guidance} ({compared} test images: {values['floor']:.2f})"
+            f"FID {values['fid']:.2f} of {settings['count']:,} samples{mixed} by "
+            f"{settings['sampler']} in {settings['steps']} steps{guidance} ({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:
             real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
