@@ -106,7 +106,8 @@ def describe(measure: Measure) -> str:
         mixed = f", classes {settings['classes']}," if "classes" in settings else ""
         facts = [
             f"FID {values['fid']:.2f} of {settings['count']:,} samples{mixed} by "
-            f"{settings['sampler']} in {settings['steps']} steps{guidance} ({compared} test images: {values['floor']:.2f})"
+            f"{settings['sampler']} in {settings['steps']} steps{guidance} "
+            f"({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:
             real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
