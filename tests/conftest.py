@@ -13,7 +13,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import pytest
 import torch
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+from trainer.devices import set_threads, threads
+
+set_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 SMALL = {"network_parameters": {"width": 8, "blocks": 1}}
 
@@ -48,10 +50,10 @@ def as_it_was():
     from PySide6.QtWidgets import QApplication
 
     app = QApplication.instance()
-    threads, locale = torch.get_num_threads(), QLocale()
+    count, locale = threads(), QLocale()
     before = (app.palette(), app.styleSheet(), app.styleHints().colorScheme()) if app else None
     yield
-    torch.set_num_threads(threads)
+    set_threads(count)
     torch.set_default_dtype(torch.float32)
     QLocale.setDefault(locale)
     app = QApplication.instance()

@@ -8,7 +8,23 @@ import torch
 from trainer.catalogue import PRECISIONS
 from trainer.problems import Problem
 
-__all__ = ["best_device", "machine", "precision_of"]
+__all__ = ["best_device", "machine", "precision_of", "set_threads", "threads"]
+
+# Asked before any thread is told to use one: torch would say 1 to every thread that begins later.
+_threads = torch.get_num_threads()
+
+
+def threads() -> int:
+    """How many threads this process computes on. Not torch.get_num_threads(): where a part of a
+    batch has a thread of its own, with one thread an operation, it says 1 on all later ones."""
+    return _threads
+
+
+def set_threads(count: int) -> None:
+    """Compute on so many threads: those of parts, and in the operations of the calling thread."""
+    global _threads
+    _threads = count
+    torch.set_num_threads(count)
 
 
 def best_device() -> str:
@@ -48,5 +64,5 @@ def machine(device: str = "cpu") -> str:
                 break
     except OSError:
         pass
-    count = torch.get_num_threads()
+    count = threads()
     return f"{name}, {count} thread{'s' if count > 1 else ''}"

@@ -29,13 +29,13 @@ def device_words() -> str:
     """The computing device in words, with the number format that convolutions run in."""
     import torch
 
-    from trainer.devices import best_device, precision_of
+    from trainer.devices import best_device, precision_of, threads
 
     device = best_device()
     names: dict[str, Callable[[], str]] = {
         "cuda": lambda: f"GPU: {torch.cuda.get_device_name()}",
         "mps": lambda: "GPU: Apple MPS",
-        "cpu": lambda: f"CPU, threads: {torch.get_num_threads()}",
+        "cpu": lambda: f"CPU, threads: {threads()}",
     }
     name = names[device]()
     return f"{name}, {str(precision_of('auto', device)).removeprefix('torch.')}"

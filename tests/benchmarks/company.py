@@ -20,6 +20,7 @@ import torch
 
 from trainer.config import PRESETS
 from trainer.denoiser import Denoiser
+from trainer.devices import set_threads
 from trainer.networks import make_network
 from trainer.processes import make_process
 from trainer.samplers import sample
@@ -98,7 +99,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    set_threads(2)
     found: dict[str, dict[str, float]] = {}
     for name, parts in (("two parts", 2), ("whole", 1)):
         config = PRESETS["modern"].with_changes(parts=parts)

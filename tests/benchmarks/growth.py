@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import torch
 
 from tests.benchmarks._window import percentile
 from tests.benchmarks.window import pan
 from trainer.config import PRESETS
+from trainer.devices import set_threads
 from trainer.drawing import draw, open_model
 from trainer.events import Step
 from trainer.requests import Drawing
@@ -101,7 +101,7 @@ def main() -> int:
     from PySide6.QtWidgets import QApplication
 
     _app = QApplication(sys.argv[:1])
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    set_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     facts: dict[str, object] = {**long_run(arguments.epochs)}
     for name, value in facts.items():
         print(f"{name:32}{value:10.3f}")

@@ -18,6 +18,7 @@ import torch
 
 from tests.benchmarks._peers import Course, DiffViz, Library, SmallDiffusion
 from trainer.data import ImageSet, load
+from trainer.devices import set_threads
 from trainer.images import to_signed
 from trainer.metrics import SURE, classify, fid, spread_out
 
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     torch.manual_seed(0)
     data = load("mnist")
     floor = fid(spread_out(data.test, arguments.count), data.train)

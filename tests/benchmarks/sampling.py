@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from assets import ASSETS
 from tests.benchmarks._peers import BATCH, Course
 from trainer.data import load
+from trainer.devices import set_threads
 from trainer.drawing import draw, open_model
 from trainer.metrics import fid
 from trainer.requests import Drawing
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     asked = Drawing(model=str(arguments.run), count=arguments.count, batch=BATCH)
     opened = open_model(asked, device="cpu")
     run = opened.run

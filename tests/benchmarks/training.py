@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks._peers import BATCH, Course, DiffViz, Library, SmallDiffusion
-from trainer.devices import precision_of
+from trainer.devices import precision_of, set_threads
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     images = torch.rand(arguments.batch, 1, 28, 28) * 2 - 1
     libraries: dict[str, Library] = {
         "diffviz modern, float32": DiffViz("float32"),

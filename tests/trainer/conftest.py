@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainer.config import ExperimentConfig
+from trainer.devices import set_threads, threads
 from trainer.networks import make_network
 from trainer.runs import Run
 
@@ -26,7 +27,7 @@ def run(tmp_path):
 @pytest.fixture(scope="module")
 def one_thread():
     """For small tensors: threads cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = threads()
+    set_threads(1)
     yield
-    torch.set_num_threads(threads)
+    set_threads(before)

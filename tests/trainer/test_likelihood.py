@@ -9,6 +9,7 @@ from scipy import stats
 
 from tests.gaussian import Gaussian, GaussianModel, GaussianPredictor, LevelsModel
 from trainer.data import load
+from trainer.devices import set_threads
 from trainer.drawing import open_model
 from trainer.images import LEVEL
 from trainer.likelihood import (
@@ -323,8 +324,8 @@ def test_judging_is_the_same_on_any_number_of_threads():
     images = torch.from_numpy(spread_out(load("mnist").test, 5).copy())
     ask = Likelihood(model="gaussian:mnist process=vp images=500", batch=2, evaluations=4)
     opened, found = open_model(ask), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
+    for count in (1, 2):
+        set_threads(count)
         judged = list(judge(ask, opened, images))
         assert [one.first for one in judged] == [0, 2, 4]
         found.append(torch.cat([one.exact.value for one in judged]))

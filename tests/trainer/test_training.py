@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from trainer import __main__ as command
 from trainer.config import PRESETS
 from trainer.data import load_mnist
 from trainer.denoiser import Denoiser
+from trainer.devices import set_threads, threads
 from trainer.drawing import drawn_images
 from trainer.events import Evaluated, Finished, Previewed, Saved, Step
 from trainer.images import to_signed
@@ -26,6 +28,7 @@ from trainer.training import train
 from trainer.training.fit import fit
 from trainer.training.learner import Learner
 from trainer.training.loop import _evaluate
+from trainer.training.parts import Parts
 from trainer.training.speed import speed
 
 SMALL = PRESETS["modern"].with_changes(
@@ -180,13 +183,13 @@ def test_parts_add_up_to_the_batch(cut, optimiser):
 def test_the_number_of_threads_changes_no_bit(network, precision):
     options = {"width": 8, "blocks": 1}
     found = []
-    before = torch.get_num_threads()
-    for threads, cut in (
+    before = threads()
+    for count, cut in (
         (1, {"parts": 4}),
         (2, {"parts": 4}),
         (4, {"parts": 2, "accumulation": 2}),
     ):
-        torch.set_num_threads(threads)
+        set_threads(count)
         try:
             one = learner(
                 network=network, network_parameters=options, precision=precision,
@@ -195,7 +198,7 @@ def test_the_number_of_threads_changes_no_bit(network, precision):
             for step in range(3):
                 one.step(batch(11), None, step, 10)
         finally:
-            torch.set_num_threads(before)
+            set_threads(before)
         found.append(one.state())
     assert found[0].keys() == found[1].keys() == found[2].keys()
     for name, value in found[0].items():
@@ -455,3 +458,24 @@ def test_a_loss_of_ones_own_is_what_is_learnt(tmp_path, precision):
     (squared,) = [e.loss for e in losses if isinstance(e, Step)]
     assert seen
     assert own < squared  # of about normal errors: the mean of |e| is 0.8, that of e² is 1
+
+
+def test_a_training_that_follows_others_still_takes_all_threads():
+    """torch gives a thread that begins after any set_num_threads(1) that number; the window begins
+    one for each training."""
+    taken = []
+
+    def begin():
+        torch.set_num_threads(1)
+        taken.append(Parts(torch.nn.Linear(2, 2), 2, "cpu").pool._max_workers)
+
+    before = threads()
+    set_threads(2)
+    try:
+        for _ in range(2):
+            worker = threading.Thread(target=begin)
+            worker.start()
+            worker.join()
+    finally:
+        set_threads(before)
+    assert taken == [2, 2]

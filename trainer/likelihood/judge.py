@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from trainer.devices import threads
 from trainer.drawing import Opened
 from trainer.likelihood.bound import Estimate, bound_bits
 from trainer.likelihood.exact import exact_bits
@@ -37,11 +38,11 @@ class Judged:
 def each(jobs: Sequence[Callable[[], T]], device: str) -> Iterator[T]:
     """What the jobs give, in order. On a CPU several at once, each on a thread of its own with one
     thread an operation (as trainer.training.parts has it); the results are the same."""
-    threads = min(torch.get_num_threads(), len(jobs)) if device == "cpu" else 1
-    if threads < 2:
+    workers = min(threads(), len(jobs)) if device == "cpu" else 1
+    if workers < 2:
         yield from (job() for job in jobs)
         return
-    with ThreadPoolExecutor(threads, "judge", lambda: torch.set_num_threads(1)) as pool:
+    with ThreadPoolExecutor(workers, "judge", lambda: torch.set_num_threads(1)) as pool:
         waiting: list[Future[T]] = [pool.submit(job) for job in jobs]
         try:
             for one in waiting:

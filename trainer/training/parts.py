@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import ExperimentConfig
+from trainer.devices import threads
 from trainer.networks.parts import Dropout
 from trainer.problems import Problem
 from trainer.training.distributed import team
@@ -57,8 +58,8 @@ class Parts:
         self.buffers = [list(network.buffers()) for network in self.networks]
         self.pool: ThreadPoolExecutor | None = None
         if device == "cpu" and count > 1:
-            threads = max(1, min(len(self.mine), torch.get_num_threads()))
-            self.pool = ThreadPoolExecutor(threads, "part", lambda: torch.set_num_threads(1))
+            workers = max(1, min(len(self.mine), threads()))
+            self.pool = ThreadPoolExecutor(workers, "part", lambda: torch.set_num_threads(1))
 
     def each(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         """What the jobs give, on the threads of the parts; all have ended when this returns."""
