@@ -1,5 +1,7 @@
 """What training yields, as it happens. Needs no torch: the window matches on these classes."""
 
+import json
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluated", "Event", "Finished", "Previewed", "Reading", "Saved", "Started", "Step", "Warned",
-    "outcome",
+    "line_of_metrics", "outcome",
 ]  # fmt: skip
+NUMBERS = ("step", "epoch", "loss", "rate", "gradient", "bpd", "epochs", "steps")
 E = TypeVar("E")
 T = TypeVar("T")
 
@@ -110,3 +113,27 @@ def outcome(work: Generator[E, None, T], each: Callable[[E], Any] = lambda event
             found: T = end.value
             return found
         each(event)
+
+
+def line_of_metrics(line: bytes) -> dict[str, Any] | None:
+    """A line of a run's metrics.jsonl, with those of its values that are what they should be.
+
+    None of one without a step: it is torn, still being written, or damaged.
+    """
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(read, dict):
+        return None
+    for name in read.keys() & NUMBERS:
+        if not _finite(read[name]):
+            del read[name]
+    parts = read.get("loss_by_time", ())
+    if not (isinstance(parts, list) and all(_finite(part) for part in parts)):
+        read.pop("loss_by_time", None)
+    return read if "step" in read else None
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max

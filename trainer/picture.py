@@ -8,6 +8,7 @@ an image file's path. Importing this needs no torch.
 import base64
 import binascii
 import io
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,12 +68,17 @@ def name_of(asked: str) -> str:
 
 
 def png_of(asked: str) -> bytes:
-    """The PNG within a text that holds one; a Problem where it is damaged."""
+    """The PNG within a text that holds one; a Problem where it is damaged, or larger than any that
+    `held` makes."""
     head, _, letters = asked.partition(",")
     try:
         if not head.endswith(";base64"):
             raise ValueError("not base64")
-        return base64.b64decode(letters, validate=True)
+        found = base64.b64decode(letters, validate=True)
+        width, height = struct.unpack(">II", found[16:24].rjust(8, b"\0"))  # of its header, IHDR
+        if found.startswith(b"\x89PNG") and max(width, height) > MOST_SIDE:
+            raise ValueError("too large")
+        return found
     except (binascii.Error, ValueError) as error:
         raise Problem("The picture in the settings is damaged: choose it anew.") from error
 

@@ -76,15 +76,33 @@ def in_picture(path: Path) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("GIF", "WEBP")) as image:
-                if image.format == "GIF":
-                    comment = image.info.get("comment", b"")
-                    return _marked(comment.decode("utf-8", "replace"))
-                return _marked(str(image.getexif().get(DESCRIPTION, "")))
+            with Image.open(path, formats=("GIF",)) as image:
+                comment = image.info.get("comment", b"")
+                return _marked(comment.decode("utf-8", "replace"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Problem(f"{path} is too large to be a picture exported here.") from error
-    except UnidentifiedImageError as error:  # an OSError, but the disk is well
-        raise ValueError(str(error)) from error
+    except UnidentifiedImageError:  # an OSError, but the disk is well
+        return _in_webp(path)
+
+
+def _in_webp(path: Path) -> str | None:
+    """The settings' text in a WebP's Exif. Pillow would make room for the canvas it claims."""
+    with open(path, "rb") as stream:
+        head = stream.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WEBP":
+            raise ValueError("This is no picture that is known here.")
+        size, at = stream.seek(0, 2), 12
+        while at + 8 <= size:  # chunks: four letters, their length, what they hold, even
+            stream.seek(at)
+            kind, length = struct.unpack("<4sI", stream.read(8))
+            if kind == b"EXIF":
+                found = Image.Exif()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # what is damaged is passed over
+                    found.load(stream.read(min(length, HEAD)))
+                return _marked(str(found.get(DESCRIPTION, "")))
+            at += 8 + length + length % 2
+    return None
 
 
 def in_drawing(path: Path) -> str | None:

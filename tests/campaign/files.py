@@ -19,12 +19,21 @@ import numpy as np
 from PIL import Image
 
 from tests.campaign import child
-from tests.campaign.mutations import damaged, damaged_json, damaged_lines
+from tests.campaign.mutations import (
+    damaged,
+    damaged_gzip,
+    damaged_json,
+    damaged_lines,
+    damaged_png,
+    damaged_tensors,
+    damaged_zip,
+)
 from tests.campaign.tally import Tally
 from tests.tiny import TINY, pictures
 from trainer.problems import Problem
 
 SLACK = 96 * 2**20  # of memory that any reading may take, be it ever so small
+DAMAGE = {".png": damaged_png, ".npz": damaged_zip}
 ENDINGS = ("png", "jpg", "gif", "webp", "tif", "bmp")
 
 
@@ -86,6 +95,7 @@ def _look_at_run(run: Path) -> None:
     """What window, command line and scripts do with a run that they find."""
     from diffviz.shell.listing import list_runs
     from diffviz.views.runs.work import _Reader
+    from trainer.figures.curves import loss_means
     from trainer.runs import Run
     from trainer.runs.cards import card, card_text
     from trainer.training import resumed, train
@@ -101,7 +111,17 @@ def _look_at_run(run: Path) -> None:
         again, data = resumed(run)
         next(train(again.config, again, "cpu", data))
 
-    for work in (found.model, lambda: card_text(card(found)), go_on):
+    def ship() -> None:
+        found.ship(run.with_name("copy"))
+        shutil.rmtree(run.with_name("copy"))
+
+    for work in (
+        found.model,
+        lambda: card_text(card(found)),
+        lambda: loss_means(found),
+        ship,
+        go_on,
+    ):
         try:
             work()
         except Problem as problem:
@@ -165,12 +185,13 @@ def kinds(folder: Path) -> Iterator[tuple[str, Kind]]:
     for zipped in (False, True):
         name = "gzip" if zipped else "IDX"
         path = _idx(folder / name, zipped)
-        yield name, Kind(path, damaged, lambda path=path: load(str(path.parent)).facts)
+        damage = damaged_gzip if zipped else damaged
+        yield name, Kind(path, damage, lambda path=path: load(str(path.parent)).facts)
     for ending in ENDINGS:
         path = pictures(folder / ending) / "0" / f"0.{ending}"
         Image.open(path.with_name("2.png")).convert("RGB").resize((40, 40)).save(path)
         read = lambda path=path: load(f"{path.parents[1]}:8").facts  # noqa: E731
-        yield f"picture .{ending}", Kind(path, damaged, read)
+        yield f"picture .{ending}", Kind(path, DAMAGE.get(path.suffix, damaged), read)
     yield (
         "mapped images",
         Kind(
@@ -184,17 +205,18 @@ def kinds(folder: Path) -> Iterator[tuple[str, Kind]]:
     Image.new("L", (24, 24), 9).save(sheet)
     for path in (array, sheet):
         read = lambda path=path: load_samples(path, (1, 8, 8))  # noqa: E731
-        yield f"samples {path.suffix}", Kind(path, damaged, read)
+        yield f"samples {path.suffix}", Kind(path, DAMAGE[path.suffix], read)
     run = folder / "runs" / "run"
     look = lambda: _look_at_run(run)  # noqa: E731
-    yield "weights", Kind(max((run / "checkpoints").iterdir()), damaged, look)
-    yield "state", Kind(run / "state.safetensors", damaged, look)
+    yield "weights", Kind(max((run / "checkpoints").iterdir()), damaged_tensors, look)
+    yield "state", Kind(run / "state.safetensors", damaged_tensors, look)
     yield "config", Kind(run / "config.json", damaged_json, look)
     yield "metrics", Kind(run / "metrics.jsonl", damaged_lines, look)
     yield "measures", Kind(run / "measures.json", damaged_json, look)
     for name in ("a.png", "a.gif", "a.webp"):
         path = folder / name
-        yield f"exported {path.suffix}", Kind(path, damaged, lambda path=path: picture(path))
+        damage = DAMAGE.get(path.suffix, damaged)
+        yield f"exported {path.suffix}", Kind(path, damage, lambda path=path: picture(path))
     ini = folder / "window.ini"
     yield "window settings", Kind(ini, _damaged_ini, lambda: _window_settings(ini))
 

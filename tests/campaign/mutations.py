@@ -1,7 +1,13 @@
 """Damage: what becomes of files on broken disks, in broken transfers, and in hostile hands."""
 
+import gzip
+import hashlib
+import io
 import json
 import random
+import struct
+import zipfile
+import zlib
 from copy import deepcopy
 from typing import Any
 
@@ -97,3 +103,67 @@ def damaged_lines(content: bytes, rng: random.Random) -> bytes:
         case 4:
             lines[at] = damaged_json(lines[at], rng) + b"\n"
     return b"".join(lines)
+
+
+def damaged_png(content: bytes, rng: random.Random) -> bytes:
+    """A PNG that is damaged; or one of its chunks is, or the pixels within, and all sums fit."""
+    if rng.random() < 0.4:
+        return damaged(content, rng)
+    chunks, at = [], 8
+    while at < len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + length]))
+        at += 12 + length
+    chosen = rng.randrange(len(chunks))
+    name, held = chunks[chosen]
+    if name == b"IDAT" and rng.random() < 0.5:
+        held = zlib.compress(damaged(zlib.decompress(held), rng))
+    else:
+        held = damaged(held, rng)
+    if rng.random() < 0.1:
+        name = rng.choice([b"IDAT", b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"zTXt", b"acTL", b"fdAT"])
+    chunks[chosen] = name, held
+    parts = (struct.pack(">I", len(h)) + n + h + _crc(n + h) for n, h in chunks)
+    return content[:8] + b"".join(parts)
+
+
+def _crc(content: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(content))
+
+
+def damaged_gzip(content: bytes, rng: random.Random) -> bytes:
+    """A gzip file that is damaged; or what is in it is, and the sums fit."""
+    if rng.random() < 0.4:
+        return damaged(content, rng)
+    return gzip.compress(damaged(gzip.decompress(content), rng))
+
+
+def damaged_zip(content: bytes, rng: random.Random) -> bytes:
+    """An archive that is damaged; or a file in it is, and the sums fit."""
+    if rng.random() < 0.4:
+        return damaged(content, rng)
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as whole,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made,
+    ):
+        for name in whole.namelist():
+            made.writestr(name, damaged(whole.read(name), rng))
+    return stream.getvalue()
+
+
+def damaged_tensors(content: bytes, rng: random.Random) -> bytes:
+    """A safetensors file that is damaged; or its header is, or the facts in it, whose sum fits."""
+    if rng.random() < 0.4:
+        return damaged(content, rng)
+    end = 8 + int.from_bytes(content[:8], "little")
+    head = content[8:end]
+    if rng.random() < 0.3:
+        head = damaged_json(head, rng)
+    else:
+        read = json.loads(head)
+        facts = damaged_json(read["__metadata__"]["facts"].encode(), rng).decode("utf-8", "replace")
+        read["__metadata__"]["facts"] = facts
+        read["__metadata__"]["facts_sha256"] = hashlib.sha256(facts.encode()).hexdigest()
+        head = json.dumps(read).encode()
+    return len(head).to_bytes(8, "little") + head + content[end:]

@@ -1,6 +1,7 @@
 """What a part of the campaign tried and found: counted by row, told as a table and as JSON."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class Tally:
     def fault(self, row: str, what: str, said: str = "") -> None:
         """Something that must not be; `what` says how to see it again."""
         self.count(row, "FAULT")
+        print(f"FAULT in {row}: {what}\n{said[-1500:]}", file=sys.stderr, flush=True)
         self.faults.append({"row": row, "what": what, "said": said[-1500:]})
 
     @property

@@ -19,7 +19,7 @@ from PySide6.QtGui import QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 
 from diffviz.export import FORMATS, ExportSettings, Shown, format_of, with_ending
-from diffviz.export.files import LARGEST_FILE, settings_in
+from diffviz.export.files import DESCRIPTION, LARGEST_FILE, settings_in
 from diffviz.export.pictures import REST_MS
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.mosaic import compose
@@ -237,6 +237,20 @@ def gif(side: int) -> bytes:
     return b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6) + frame + b";"
 
 
+def webp(side: int, chunks: bytes) -> bytes:
+    """A WebP that says that it is so large, without a picture."""
+    size = (side - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<II", 10, 8) + size + size + chunks
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def exif(description: str) -> bytes:
+    found = Image.Exif()
+    found[DESCRIPTION] = description
+    content = found.tobytes()
+    return b"EXIF" + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
 GOOD = png(("diffviz", "{}"))
 
 
@@ -257,6 +271,12 @@ GOOD = png(("diffviz", "{}"))
         (png(("diffviz", '"' + "a" * 2**21 + '"')), "too long"),
         (png(("diffviz", " " * 2**24), zipped=True), "not a PNG, SVG, GIF, WebP or MP4"),
         (gif(60_000), "too large"),
+        (webp(16_384, b""), "holds no DiffViz settings"),  # its canvas is made by nobody
+        (webp(16_384, exif("diffviz:{")), "not JSON"),
+        (webp(16_384, exif("other")), "holds no DiffViz settings"),
+        (webp(8, b"EXIF" + b"\xff" * 4), "holds no DiffViz settings"),
+        (webp(8, b"EXIF\x09\0\0\0Exif\0\0abc"), "not a PNG, SVG, GIF, WebP or MP4"),
+        (webp(8, b"junk" + b"\xff" * 4), "holds no DiffViz settings"),
         (b"<svg><desc>diffviz:{</desc></svg>", "not JSON"),
         (b"<svg><desc>other</desc></svg>", "holds no DiffViz settings"),
         (b"<svg>" + b"<desc>diffviz:" * 100_000, "holds no DiffViz settings"),

@@ -325,3 +325,23 @@ def test_curves_pass_over_lines_that_no_reader_of_json_takes(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     grown = list(work._Reader(tmp_path).read())
     assert np.concatenate([one.steps for one in grown]).tolist() == [3]
+
+
+def test_curves_pass_over_values_that_are_no_numbers(tmp_path):
+    lines = [
+        {"step": 1, "loss": 10**400},
+        {"step": 2, "loss": "0.5", "bpd": None, "loss_by_time": [0.1, "x"]},
+        {"step": 3, "loss": 0.5, "bpd": 2, "loss_by_time": [0.1, 0.2]},
+        {"step": [4], "loss": 0.5},
+        [5],
+        {"step": 6, "loss": [1], "loss_by_time": 7},
+    ]
+    written = "\n".join(json.dumps(line) for line in lines) + '\n{"step": 7, "loss": NaN}\n'
+    (tmp_path / "metrics.jsonl").write_text(written)
+    (grown,) = work._Reader(tmp_path).read()
+    assert (grown.steps.tolist(), grown.losses.tolist()) == ([3], [0.5])
+    assert (grown.bound_steps.tolist(), grown.bounds.tolist()) == ([3], [2])
+    assert grown.by_time is not None
+    assert grown.by_time.tolist() == [0.1, 0.2]
+    run = Run(tmp_path, TINY)
+    assert [line["step"] for line in run.metrics()] == [1, 2, 3, 6, 7]

@@ -1,15 +1,21 @@
-"""Muon's orthogonal updates, what it is given, and averages solved for after the fact."""
+"""Muon's orthogonal updates, what it is given, and averages solved for after the fact; what another
+optimiser makes of a state."""
+
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 
+from tests.tiny import TINY
+from trainer import fit
 from trainer.config import PRESETS
+from trainer.events import Step
 from trainer.networks import make_network
 from trainer.problems import Problem
 from trainer.runs import Run
 from trainer.runs.averages import WIDTHS, averaged, averages_of, exponent
-from trainer.runs.checkpoints import save_tensors
+from trainer.runs.checkpoints import load_tensors, save_tensors
 from trainer.training.optimiser import Muon, _matrix, _weight, course, optimisers, orthogonal
 
 
@@ -104,3 +110,40 @@ def test_an_average_of_any_length_follows_from_those_kept(tmp_path):
     averages_of(run.newest()).unlink()
     with pytest.raises(Problem, match="keeps no averages"):
         averaged(run, run.newest(), 0.1)
+
+
+def trained(folder, stop=None, **words):
+    """A run by `fit`, stopped after so many steps if asked; with the same words it goes on."""
+
+    def each(event):
+        if isinstance(event, Step) and event.step == stop:
+            raise KeyboardInterrupt
+
+    images = np.random.default_rng(0).random((20, 8, 8), np.float32)
+    with suppress(KeyboardInterrupt):
+        fit(folder, TINY, images, each=each, device="cpu", **words)
+    return Run.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({"optimiser": torch.optim.AdamW}, {}),
+        ({}, {"optimiser": torch.optim.SGD}),
+        ({"optimiser": torch.optim.SGD}, {"optimiser": torch.optim.Adafactor}),
+    ],
+)
+def test_another_optimiser_cannot_go_on(tmp_path, was, now):
+    trained(tmp_path / "run", 3, **was)
+    with pytest.raises(Problem, match=r"was trained by .*put the optimiser back"):
+        trained(tmp_path / "run", **now)
+    assert trained(tmp_path / "run", **was).newest().stem == "00000006"
+
+
+def test_an_optimiser_whose_state_has_other_shapes_goes_on(tmp_path):
+    """Adafactor keeps means of rows and of columns."""
+    words = {"optimiser": torch.optim.Adafactor}
+    undisturbed = load_tensors(trained(tmp_path / "undisturbed", **words).newest())[0]
+    assert trained(tmp_path / "run", 4, **words).standing()["step"] < 6
+    found = load_tensors(trained(tmp_path / "run", **words).newest())[0]
+    assert all(torch.equal(found[name], undisturbed[name]) for name in undisturbed)

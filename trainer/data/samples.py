@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer.data.pictures import IMAGE_ERRORS, IMAGE_SUFFIXES, in_channels, read_image
+from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, read_image, size_of
 from trainer.problems import Problem, file_problems
 
 
@@ -43,11 +43,8 @@ def load_samples(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
             raise Problem(f"{path} holds no images.")
         found = [in_channels(read_image(file, height, width), channels) for file in files]
         return np.stack(found)
-    with file_problems("read", path), open(path, "rb") as stream:
-        try:
-            rows, columns = (Image.open(stream).size[axis] for axis in (1, 0))
-        except IMAGE_ERRORS as error:
-            raise Problem(f"{path} is not an image that can be read ({error}).") from error
+    with file_problems("read", path), open(path, "rb"):
+        columns, rows = size_of(path)
     if rows % height or columns % width:
         raise Problem(
             f"{path} is {columns} x {rows} pixels: no sheet of images {width} x {height}."

@@ -11,8 +11,8 @@ from trainer.runs.measures import measures
 
 def by_epoch(run: Run, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(place in epochs, value, epoch) of every line of the metrics that has `key`, all (N,)."""
-    lines = run.metrics()
-    found = [line for line in lines if isinstance(line.get(key), int | float)]
+    lines = [line for line in run.metrics() if "epoch" in line]
+    found = [line for line in lines if key in line]
     if not found:
         raise Problem(f"{run.folder.name} wrote no {key} into its metrics.")
     epochs = np.array([line["epoch"] for line in found], float)

@@ -11,7 +11,6 @@ averages/00000469.safetensors      averages from which EMAs of other lengths fol
 samples/00000469.png        the preview grid drawn at that step
 """
 
-import json
 import math
 import os
 import shutil
@@ -29,6 +28,7 @@ from assets import ASSETS
 from trainer.config import RENAMED, ExperimentConfig
 from trainer.denoiser import Denoiser
 from trainer.devices import precision_of
+from trainer.events import line_of_metrics
 from trainer.networks import make_network
 from trainer.problems import Problem, as_json, file_problems, write_file
 from trainer.processes import Process, make_process
@@ -160,13 +160,7 @@ class Run:
             return []
         with file_problems("read", path):
             lines = path.read_bytes().splitlines()
-        found = []
-        for line in lines:
-            with suppress(ValueError, RecursionError):
-                read = json.loads(line)
-                if isinstance(read, dict) and isinstance(read.get("step"), int | float):
-                    found.append(read)
-        return found
+        return [read for line in lines if (read := line_of_metrics(line)) is not None]
 
     def forget_after(self, step: int) -> None:
         """Drop metrics later than `step`, torn lines, and what a kill left half written: those
@@ -265,7 +259,7 @@ def _thinned(lines: list[dict[str, Any]], most: int = 5000) -> list[dict[str, An
     kept = [
         chosen[-1]
         | {
-            name: float(f"{np.mean([c[name] for c in chosen]):.5g}")
+            name: float(f"{np.mean([c[name] for c in chosen if name in c]):.5g}")
             for name in ("loss", "gradient")
             if name in chosen[-1]
         }

@@ -152,6 +152,11 @@ class Learner:
         for gamma, power in zip(self.gammas, self._powers, strict=True):
             torch._foreach_lerp_(power, self._theirs, 1 - (1 - 1 / (step + 1)) ** (gamma + 1))
 
+    @property
+    def kind(self) -> str:
+        """What optimises, by name: another one cannot go on from the state that it leaves."""
+        return " and ".join(type(optimiser).__name__ for optimiser in self.optimisers)
+
     def state(self) -> dict[str, Tensor]:
         """Everything that resuming needs, as named tensors."""
         tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
@@ -180,8 +185,9 @@ class Learner:
             for at, value in part(f"{name}.").items():
                 index, key = at.split(".")
                 # In the parameter's own memory layout: the fused kernel walks both side by side.
-                layout = torch.empty_like(parameters[int(index)]).detach() if value.dim() else value
-                moments.setdefault(int(index), {})[key] = layout.copy_(value)
+                one = parameters[int(index)].detach()
+                held = torch.empty_like(one).copy_(value) if value.shape == one.shape else value
+                moments.setdefault(int(index), {})[key] = held
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
 
     def averages(self) -> dict[str, Tensor]:

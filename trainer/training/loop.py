@@ -163,6 +163,12 @@ def _stand(run: Run, learner: Learner, data: ImageSet) -> dict[str, Any]:
         return {"step": 0}
     tensors, facts = load_tensors(run.state_path)[0], run.standing()
     refuse_other_images(run, facts, data)
+    was, now = facts.get("optimisers", learner.kind), learner.kind
+    if was != now:
+        raise Problem(
+            f"{run.folder.name} was trained by {was}, its settings now ask for {now}, which cannot "
+            "go on from there: put the optimiser back, or begin another run."
+        )
     learner.restore(tensors, run.state_path)
     return facts
 
@@ -247,7 +253,7 @@ def _lead(
     def save_state() -> Saved:
         nonlocal saved_at, saved_step
         facts = {"step": step, "steps": steps, "epochs": config.epochs, "seconds": spent}
-        facts["data"] = data.kind
+        facts |= {"data": data.kind, "optimisers": learner.kind}
         save_tensors(run.state_path, learner.state(), facts)
         saved_at, saved_step = time.perf_counter(), step
         return Saved(step, run.state_path)

@@ -1,6 +1,5 @@
 """What the runs view asks for, and its work: following runs, drawing from them, tidying up."""
 
-import json
 import os
 import shutil
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.ask import Ask, Choice, setting
+from trainer.events import line_of_metrics
 from trainer.problems import Problem, file_problems
 from trainer.requests import Drawing
 
@@ -112,22 +112,19 @@ class _Reader:
         bounds: list[float] = []
         by_time = None
         for line in lines:
-            try:
-                found = json.loads(line)
-                step = float(found["step"])
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            if (found := line_of_metrics(line)) is None:
                 continue
-            if isinstance(loss := found.get("loss"), int | float):
-                steps.append(step)
-                losses.append(float(loss))
-            if isinstance(bound := found.get("bpd"), int | float):
-                bound_steps.append(step)
-                bounds.append(float(bound))
-            if isinstance(found.get("loss_by_time"), list):
+            if "loss" in found:
+                steps.append(found["step"])
+                losses.append(found["loss"])
+            if "bpd" in found:
+                bound_steps.append(found["step"])
+                bounds.append(found["bpd"])
+            if "loss_by_time" in found:
                 by_time = np.array(found["loss_by_time"], float)
         return Grown(
-            self.folder, np.array(steps), np.array(losses), np.array(bound_steps),
-            np.array(bounds), by_time, self.checkpoints, anew,
+            self.folder, np.array(steps, float), np.array(losses, float),
+            np.array(bound_steps, float), np.array(bounds, float), by_time, self.checkpoints, anew,
         )  # fmt: skip
 
 
