@@ -79,8 +79,9 @@ class Mosaic(QWidget):
 
     def set_placeholder(self, text: str) -> None:
         """Set what to say while there are no images."""
-        self._placeholder = text
-        self.update()
+        if text != self._placeholder:
+            self._placeholder = text
+            self.update()
 
     def show_images(self, images: np.ndarray | None, columns: int | None = None) -> None:
         """Show `images`, uint8 (N, H, W) or (N, H, W, 3); None or an empty array clears.

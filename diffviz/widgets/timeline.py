@@ -7,13 +7,14 @@ from PySide6.QtGui import QColor, QFontDatabase, QIcon, QPainter, QPalette, QPix
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSlider,
     QStyle,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
+
+from diffviz.widgets.caption import Caption
 
 RANGE_SECONDS = 4.0  # the time that the whole range takes at normal speed
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -70,11 +71,9 @@ class Timeline(QWidget):
             self.speed_combo.addItem(f"{speed:g}x", speed)
         self.speed_combo.setCurrentIndex(SPEEDS.index(1.0))
 
-        self.caption = QLabel()
-        self.caption.setObjectName("timeLabel")
+        self.caption = Caption("timeLabel")
         # Digits of one width, so that the text does not jitter during playback.
         self.caption.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.caption.setTextFormat(Qt.TextFormat.PlainText)
 
         self._row = row = QHBoxLayout()
         buttons = (self.back_button, self.play_button, self.forward_button, self.loop_button)

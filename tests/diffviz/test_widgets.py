@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 from diffviz.jobs import Job
 from diffviz.shell import style
+from diffviz.widgets.caption import Caption, Words
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.density import DensityMap, ModeEditor, Section
@@ -524,3 +525,41 @@ def test_qt_keeps_the_references_of_pythons_constants(qtbot, value):
         label.isEnabled()
         label.isHidden()
     assert sys.getrefcount(value) > before - 500
+
+
+@pytest.mark.parametrize("kind", [Caption, Words])
+def test_words_that_change_have_nothing_laid_out_anew_until_they_need_room(qtbot, kind):
+    window, words = QWidget(), kind("words")
+    column = QVBoxLayout(window)
+    column.addWidget(words)
+    column.addWidget(QLabel("below"))
+    window.resize(200, 200)
+    qtbot.addWidget(window)
+    window.show()
+    words.setText("t = 0.500")
+    qtbot.waitUntil(lambda: words.height() > 0 and words.width() > 0)
+    QApplication.processEvents()
+    asked = []
+
+    class Watch(QObject):
+        def eventFilter(self, _, event):
+            if event.type() == QEvent.Type.LayoutRequest:
+                asked.append(event)
+            return False
+
+    watch = Watch()
+    window.installEventFilter(watch)
+    for k in range(5):
+        words.setText(f"t = 0.{k}00")
+        QApplication.processEvents()
+    assert not asked
+    long = "as wide as it needs, or in several lines " * (1 if kind is Caption else 5)
+    words.setText(long)
+    qtbot.waitUntil(lambda: bool(asked))
+    assert words.text() == long
+    if kind is Caption:
+        assert words.width() == words.sizeHint().width()
+    else:
+        assert words.height() == words.label.heightForWidth(
+            200 - 2 * column.contentsMargins().left()
+        )

@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
 from diffviz.shell.session import Session
 from diffviz.views.copies import work
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import BarePlot, Legend, Line, LinesPlot
 from diffviz.widgets.mosaic import compose
@@ -60,11 +61,10 @@ class CopiesView(LevelsView):
         self.form["model"].take_every_checkpoint()
         self.seen: work.Level | None = None  # what is on view
         self.views: dict[tuple[str, str], Picker] = {}
-        self.titles: dict[str, QLabel] = {}
+        self.titles: dict[str, Words] = {}
         grid = QGridLayout()
         for row, half in enumerate(HALVES):
-            self.titles[half] = QLabel(objectName=f"copiesTitle{half.title()}")
-            self.titles[half].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self.titles[half] = Words(f"copiesTitle{half.title()}")
             grid.addWidget(self.titles[half], 2 * row, 0, 1, 2)
             for column, (what, words) in enumerate(
                 (("samples", "Samples of the model of the {} half"),
@@ -90,7 +90,7 @@ class CopiesView(LevelsView):
                             (self.spread, "How near samples and test images are")):  # fmt: skip
             plot.set_placeholder(f"{words} comes here.")
         self.legend = Legend("copiesLegend", dict(work.LINES.values()))
-        self.status = QLabel(objectName="copiesStatus", wordWrap=True)
+        self.status = Words("copiesStatus")
         right = QGridLayout()
         right.addWidget(self.legend, 0, 0, 1, 2)
         right.addWidget(self.plot, 1, 0, 1, 2)

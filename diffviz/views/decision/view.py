@@ -9,6 +9,7 @@ from diffviz.shell.session import Session
 from diffviz.views.decision import work
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.heat import HeatPlot
 from diffviz.widgets.lines import FallingPlot, Legend, Line
@@ -79,7 +80,7 @@ class DecisionView(LevelsView):
             plot.set_placeholder(f"{words} at every t comes here.")
             plot.marked.connect(self.go)
         self.legend = Legend("decisionLegend", LINES)
-        self.status = QLabel(objectName="decisionStatus", wordWrap=True)
+        self.status = Words("decisionStatus")
         self._build()
         self.images.selectionChanged.connect(self._choose)
         self.form["image"].taken.connect(lambda: self.form["begin"].set_value("image"))

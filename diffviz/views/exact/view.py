@@ -9,6 +9,7 @@ from diffviz.views.exact import work
 from diffviz.views.exact.work import PAIRS
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import Legend, Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic, compose
@@ -49,7 +50,7 @@ class ExactView(LevelsView):
         self.plot.set_placeholder("How far the guesses are apart will stand here.")
         self.plot.marked.connect(self.go)
         self.legend = Legend("exactLegend", dict(zip(PAIRS, SERIES, strict=True)))
-        self.status = QLabel(objectName="exactStatus", wordWrap=True)
+        self.status = Words("exactStatus")
         self.views: dict[str, Mosaic] = {}
         grid = QGridLayout()
         for k, (name, words) in enumerate(TITLES.items()):

@@ -18,6 +18,7 @@ from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.learning import work
 from diffviz.views.view import Guide, View
+from diffviz.widgets.caption import Caption
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import Line, LinesPlot
 from diffviz.widgets.picker import Picker
@@ -59,7 +60,7 @@ class LearningView(View):
         kept = ("image", "start", "batch", "trained", "fraction", "chosen")
         self.form = Form(self.kind, "learning", session, self, without=kept)
         self.model.take_every_checkpoint()
-        self.status = QLabel(objectName="learningStatus")
+        self.status = Caption("learningStatus")
         self.stop_button = QPushButton("Stop", objectName="stopLearningButton", enabled=False)
         self.stop_button.setToolTip("Let no further checkpoint draw; what is drawn stays")
         self.draw_button = QPushButton("Draw", objectName="drawLearningButton")

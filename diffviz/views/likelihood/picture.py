@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from diffviz.views.likelihood import work
 from diffviz.views.likelihood.work import LEVELS
+from diffviz.widgets.caption import Words
 from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 
@@ -46,8 +46,7 @@ class PictureHalf(QWidget):
         self.pair = Mosaic("The picture will stand here.")
         self.pair.setObjectName("likelyPictureView")
         self.pair.setAccessibleName("The picture, and which of its pixels cost most")
-        self.value = QLabel(objectName="likelyValue", wordWrap=True)
-        self.value.setTextFormat(Qt.TextFormat.RichText)
+        self.value = Words("likelyValue")
         self.costs = BarePlot(
             "likelyCostPlot", "Bits over log-SNR", "bits/dim for each unit", across="log-SNR"
         )
@@ -88,9 +87,11 @@ class PictureHalf(QWidget):
                 heat = taken.heat.sum(0) if self.band < 0 else taken.heat[self.band]
             both = [coloured(figure.image), heated(figure.image, heat)]
             self.pair.show_images(np.stack(both), 2)
-        self.costs.show_lines(self.lines())
+        lines = self.lines()
+        self.costs.show_lines(lines)
         if taken is not None:
-            self.costs.set_ranges((taken.edges[-1], taken.edges[0]), None)
+            most = max(float(np.nanmax(line.y)) for line in lines[:-1])
+            self.costs.set_ranges((taken.edges[-1], taken.edges[0]), (0.0, 1.05 * most))
         self.value.setText(self._words())
 
     def lines(self) -> list[Line]:
@@ -105,9 +106,12 @@ class PictureHalf(QWidget):
             lines.append(Line("mean test image", x, mean, 0))
         mine = np.repeat(taken.costs[LEVELS:0:-1], 2) / width
         lines.append(Line("this picture", x, mine, 1))
-        if 0 < self.band <= LEVELS:
-            middle = taken.edges[self.band - 1 : self.band + 1].mean().repeat(2)
-            lines.append(Line("the map's level", middle, np.array([0, mine.max()]), 6, "dot"))
+        # Always there, be it nowhere: another set of lines is dearer than other data.
+        there = 0 < self.band <= LEVELS
+        middle = taken.edges[self.band - 1 : self.band + 1].mean() if there else np.nan
+        lines.append(
+            Line("the map's level", np.full(2, middle), np.array([0, mine.max()]), 6, "dot")
+        )
         return lines
 
     def _words(self) -> str:

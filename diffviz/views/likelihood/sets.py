@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from diffviz.views.likelihood import work
 from diffviz.views.likelihood.work import SETS
+from diffviz.widgets.caption import Words
 from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.picker import Note, Picker
 
@@ -36,7 +37,7 @@ class SetsHalf(QWidget):
         self.ranking.setObjectName("likelyRankView")
         self.ranking.setAccessibleName("Test images from the likeliest to the least")
         self.ranking.setToolTip("Click one to judge it by itself")
-        self.status = QLabel(objectName="likelyStatus", wordWrap=True)
+        self.status = Words("likelyStatus")
         self.histogram = BitsPlot(
             "likelySetsPlot", "Bits/dim of several sets", "share", across="bits/dim"
         )

@@ -169,6 +169,7 @@ class LikelihoodView(View):
         found = {
             f"bits/dim for each unit: {line.name}": np.column_stack([line.x, line.y])
             for line in self.picture.lines()
+            if np.isfinite(line.x).all()
         }
         for name, title in SETS.items():
             bits = np.sort(self.sets.bits(name))

@@ -3,14 +3,15 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Signal
 from PySide6.QtGui import QColor, QHideEvent, QMouseEvent, QPainter, QPen, QShowEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from diffviz.shell.session import Session
 from diffviz.views.levels import LevelsView
 from diffviz.views.network import work
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.graph import Graph, Node
 from diffviz.widgets.lines import Line, LinesPlot
@@ -106,15 +107,14 @@ class NetworkView(LevelsView):
         self.graph.setObjectName("networkGraph")
         self.graph.setAccessibleName("The network's blocks")
         self.graph.chosen.connect(self.choose)
-        self.facts = QLabel(objectName="networkFacts")
-        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.status = QLabel(objectName="networkStatus", wordWrap=True)
+        self.facts = Words("networkFacts")
+        self.status = Words("networkStatus")
         self.images = Pointed("The image, noised, will stand here.")
         self.maps = Mosaic("Its feature maps will stand here.")
         self.attention = Mosaic("Point at the image: what its pixel looks at will stand here.")
         self.changing = Mosaic("The directions come once all t are seen.")
         self.images.pointed.connect(self._show_attention)
-        self.heads: dict[str, QLabel] = {}
+        self.heads: dict[str, Words] = {}
         self.plot = LinesPlot(
             "networkPlot", "Power over frequency", "power over its mean",
             across="cycles an image", log=True,
@@ -124,9 +124,7 @@ class NetworkView(LevelsView):
             view = getattr(self, name)
             view.setObjectName(f"network{name.title()}View")
             view.setAccessibleName(words.replace("<sub>", "").replace("</sub>", ""))
-            self.heads[name] = QLabel(words)
-            self.heads[name].setTextFormat(Qt.TextFormat.RichText)
-            self.heads[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self.heads[name] = Words(f"network{name.title()}Head", words)
         grid = QGridLayout()
         places = {"images": (0, 0), "attention": (0, 2), "maps": (0, 3), "changing": (2, 3)}
         for name, (row, column) in places.items():

@@ -25,6 +25,7 @@ from diffviz.views import toys
 from diffviz.views.overview import work
 from diffviz.views.toy_view import ToyView
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.density import DensityMap, Mode, ModeEditor, Section
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.themed import colour, line_icon, picture
@@ -70,7 +71,7 @@ class OverviewView(ToyView):
         self.map = DensityMap(reach, "densityMap")
         self.section = Section(reach, "sectionPlot")
         self.timeline.set_fraction(0.5)
-        self.facts = QLabel(objectName="overviewFacts", wordWrap=True)
+        self.facts = Words("overviewFacts")
         self.formula = Formula(
             "Noising and generation share their densities: the reverse SDE and the ODE both need "
             "only the score ∇ log pₜ.",

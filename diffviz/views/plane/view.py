@@ -22,6 +22,7 @@ from diffviz.views import toys
 from diffviz.views.plane import work
 from diffviz.views.toy_view import ToyView
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.curve import CurvePlot
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
@@ -78,7 +79,7 @@ class PlaneView(ToyView):
             placeholder="Press Train: a small network\nlearns the score in seconds.",
         )  # fmt: skip
         self.loss.setFixedSize(250, 135)
-        self.facts = QLabel(objectName="planeFacts", wordWrap=True)
+        self.facts = Words("planeFacts")
         self.formula = Formula("", [], "planeFormula")
 
         grid = QGridLayout()

@@ -11,6 +11,7 @@ from diffviz.shell.session import Session
 from diffviz.views.levels import LevelsView
 from diffviz.views.slice import work
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
@@ -100,8 +101,7 @@ class SliceView(LevelsView):
         self.pointed = Mosaic("What is under the pointer will stand here.")
         self.pointed.setObjectName("slicePointed")
         self.pointed.setAccessibleName("The point under the pointer, and both guesses there")
-        self.status = QLabel(objectName="sliceStatus", wordWrap=True)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status = Words("sliceStatus")
         below = QHBoxLayout()  # beside would be where the two squares have their room
         heads = ("A, B, C", "Under the pointer: x<sub>t</sub>, learnt and exact guess")
         for words, widget in zip(heads, (self.corners, self.pointed), strict=True):

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -19,6 +18,7 @@ from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.spectrum import work
 from diffviz.views.view import Guide, View
+from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.heat import HeatPlot
 from diffviz.widgets.lines import Line, LinesPlot
@@ -64,7 +64,7 @@ class SpectrumView(View):
         self.seen: dict[int, work.Seen] = {}
 
         self.form = Form(self.kind, "spectrum", session, self, without=("fraction",))
-        self.status = QLabel(objectName="spectrumStatus")
+        self.status = Words("spectrumStatus")
         self.stop_button = QPushButton("Stop", objectName="stopSpectrumButton", enabled=False)
         self.stop_button.setToolTip("Measure no further; what is measured stays")
         self.measure_button = QPushButton("Measure", objectName="measureSpectrumButton")
@@ -94,7 +94,7 @@ class SpectrumView(View):
             plot.set_placeholder(f"{what} appears here; {empty}")
         self.timeline = Timeline()
         self.timeline.set_count(self.form["times"].value())
-        self.facts = QLabel(objectName="spectrumFacts")
+        self.facts = Words("spectrumFacts")
         self._build()
 
         self.measure_button.clicked.connect(self.measure)
@@ -108,8 +108,6 @@ class SpectrumView(View):
         self._show_status()
 
     def _build(self) -> None:
-        for label in (self.status, self.facts):  # else as wide as their words, and so the window
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row = self.form.row("model", "image", "count", "seed")
         row.setStretch(row.count() - 1, 0)
         row.addWidget(self.status, 1)
@@ -224,7 +222,7 @@ class SpectrumView(View):
         seen, ground = self.at(), self.ground
         if seen is None or ground is None:
             t = 1 - self.timeline.fraction()
-            self.facts.clear()
+            self.facts.setText("")
         else:
             t = float(ground.times[seen.moment.index])
             self.states.show_images(seen.states)

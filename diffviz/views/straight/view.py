@@ -12,6 +12,7 @@ from diffviz.shell.session import Session
 from diffviz.views.levels import LevelsView
 from diffviz.views.straight import work
 from diffviz.views.view import Guide
+from diffviz.widgets.caption import Words
 from diffviz.widgets.field import FieldPlot
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import FallingPlot, Legend, Line
@@ -103,7 +104,7 @@ class StraightView(LevelsView):
         self.reflow_button.setProperty("primary", True)
         self.reflow_button.setToolTip("Learn a flow in the plane, and make it straight: seconds")
         self.reflow_button.clicked.connect(self.reflow)
-        self.status = QLabel(objectName="straightStatus", wordWrap=True)
+        self.status = Words("straightStatus")
         for combo in (self.form["model"].model, self.form["shape"]):
             narrow(combo, 6)
         row = self.form.row("model", "count")

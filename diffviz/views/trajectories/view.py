@@ -24,6 +24,7 @@ from diffviz.views.pictures import BINS
 from diffviz.views.trajectories import work
 from diffviz.views.trajectories.films import Films
 from diffviz.views.view import Guide, View
+from diffviz.widgets.caption import Caption
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
@@ -75,7 +76,7 @@ class TrajectoriesView(View):
         )  # fmt: skip
         self.spent = {row: QLabel(objectName=f"{row}NfeLabel") for row in ROWS}
         self.timeline = Timeline()
-        self.facts = QLabel(objectName="marginalLabel")
+        self.facts = Caption("marginalLabel")
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.timeline.add_beside(self.facts)
         self.sample_button = QPushButton("Sample", objectName="sampleButton")
