@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluated", "Event", "Finished", "Previewed", "Reading", "Saved", "Started", "Step", "Warned",
-    "line_of_metrics", "outcome",
+    "is_finite", "line_of_metrics", "outcome",
 ]  # fmt: skip
 NUMBERS = ("step", "epoch", "loss", "rate", "gradient", "bpd", "epochs", "steps")
 E = TypeVar("E")
@@ -127,13 +127,14 @@ def line_of_metrics(line: bytes) -> dict[str, Any] | None:
     if not isinstance(read, dict):
         return None
     for name in read.keys() & NUMBERS:
-        if not _finite(read[name]):
+        if not is_finite(read[name]):
             del read[name]
     parts = read.get("loss_by_time", ())
-    if not (isinstance(parts, list) and all(_finite(part) for part in parts)):
+    if not (isinstance(parts, list) and all(is_finite(part) for part in parts)):
         read.pop("loss_by_time", None)
     return read if "step" in read else None
 
 
-def _finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether what JSON said is a number, and one that floats can hold."""
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max

@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import warnings
+import zlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ DESCRIPTION = 0x010E  # Exif's ImageDescription
 LARGEST_FILE = 256 * 2**20
 LARGEST_SETTINGS = 2**20
 HEAD = 8 * LARGEST_SETTINGS  # where a drawing's description is looked for: a quote takes 6 letters
-# What Pillow is known to raise on damaged files, besides OSError.
+# What Pillow raises on damaged files, besides OSError.
 DAMAGE = (
-    ValueError, SyntaxError, EOFError, struct.error, OverflowError, IndexError, KeyError, TypeError,
+    ValueError, SyntaxError, EOFError, struct.error, zlib.error, LookupError, ArithmeticError,
+    TypeError, AttributeError, RuntimeError, MemoryError,
 )  # fmt: skip
 
 

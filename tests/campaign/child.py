@@ -111,7 +111,8 @@ def begin(work: Callable[[], object], guard: Callable[[], None] | None = None) -
             guard()
         how, said = "done", ""
         try:
-            work()
+            found = work()
+            said = found if isinstance(found, str) else ""
         except Problem as problem:
             how, said = "sentence", str(problem)
         except Outside as outside:
@@ -155,14 +156,27 @@ def end(pid: int, reader: int, wall: float = WALL) -> Ended:
     return Ended(how, said, memory)
 
 
-def run(work: Callable[[], object], inside: Path, secret: Path | None = None) -> Ended:
-    """Do the work in a child that may spend SECONDS, take SPARE, and change only `inside`."""
+def run(
+    work: Callable[[], object], inside: Path, secret: Path | None = None, parts: int = 1
+) -> Ended:
+    """Do the work in a child that may spend SECONDS, take SPARE, and change only `inside`.
+
+    Work of several parts may spend as much on each: it calls `go_on` before.
+    """
 
     def guard() -> None:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + SPARE, size + SPARE))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, parts * (SECONDS + 1)))
         os.chdir(inside)
         keep_inside(inside, secret)
 
     return end(*begin(work, guard))
+
+
+def go_on() -> None:
+    """From now on, the child may spend SECONDS more."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(spent.ru_utime + spent.ru_stime) + SECONDS
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(soft, hard), hard))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from trainer.problems import Problem
 
 SLACK = 96 * 2**20  # of memory that any reading may take, be it ever so small
 DAMAGE = {".png": damaged_png, ".npz": damaged_zip}
+TOGETHER = 20  # mutations that one child reads: to fork takes longer than to read most
 ENDINGS = ("png", "jpg", "gif", "webp", "tif", "bmp")
 
 
@@ -262,22 +264,66 @@ def campaign(folder: Path, seconds: float, seed: int, most: int) -> Tally:
     shutil.copytree(folder / "runs", spare)
     until, turn = time.monotonic() + seconds, 0
     while time.monotonic() < until and turn < most:
+        turns = range(turn, min(turn + TOGETHER, most))
         for name, kind in found.items():
-            rng = random.Random(f"{seed} {name} {turn}")
-            kind.path.write_bytes(kind.damage(whole[name], rng))
-            ended = child.run(kind.read, folder, secret)
-            where = f"--seed {seed}, {name}, turn {turn}"
-            if not ended.well:
-                tally.fault(name, where, f"{ended.how}: {ended.said}")
-            elif ended.memory - least > 2 * honest[name] + SLACK:
-                took, need = (n / 2**20 for n in (ended.memory - least, honest[name]))
-                tally.fault(name, where, f"took {took:.0f} MB where {need:.0f} MB are the need")
-            else:
-                tally.count(name, "read" if ended.how == "done" else "refused")
-            kind.path.write_bytes(whole[name])
-            if folder / "runs" in kind.path.parents:
-                shutil.rmtree(folder / "runs")
-                shutil.copytree(spare, folder / "runs")
-        turn += 1
+            randoms = {f"--seed {seed}, {name}, turn {k}": f"{seed} {name} {k}" for k in turns}
+            several = {
+                where: kind.damage(whole[name], random.Random(one))
+                for where, one in randoms.items()
+            }
+            anew = partial(_anew, folder / "runs", spare)
+            if folder / "runs" not in kind.path.parents:
+                anew = partial(kind.path.write_bytes, whole[name])
+            allowed = least + 2 * honest[name] + SLACK
+            run = partial(child.run, inside=folder, secret=secret)
+            _try(tally, name, kind, several, anew, run, allowed)
+        turn += len(turns)
     tally.facts["mutations of each kind"] = turn
     return tally
+
+
+def _try(
+    tally: Tally, name: str, kind: Kind, several: dict[str, bytes], anew: Callable[[], object],
+    run: Callable[..., child.Ended], allowed: int,
+) -> None:  # fmt: skip
+    """Read these mutations one after the other in one child; where it ends badly, each in its own,
+    so that it is known which it was."""
+    together = run(partial(_read, kind, list(several.values()), anew), parts=len(several))
+    anew()
+    if together.how == "done" and together.memory <= allowed:
+        tally.count(name, "read", int(together.said))
+        tally.count(name, "refused", len(several) - int(together.said))
+        return
+    before = len(tally.faults)
+    for where, content in several.items():
+        kind.path.write_bytes(content)
+        ended = run(kind.read)
+        anew()
+        if not ended.well:
+            tally.fault(name, where, f"{ended.how}: {ended.said}")
+        elif ended.memory > allowed:
+            held, most = ended.memory / 2**20, allowed / 2**20
+            tally.fault(name, where, f"held {held:.0f} MB where {most:.0f} MB are allowed")
+        else:
+            tally.count(name, "read" if ended.how == "done" else "refused")
+    if not together.well and len(tally.faults) == before:
+        tally.fault(name, f"{', '.join(several)}, together", f"{together.how}: {together.said}")
+
+
+def _read(kind: Kind, several: list[bytes], anew: Callable[[], object]) -> str:
+    """Read one damaged file after the other; how many could be read."""
+    count = 0
+    for content in several:
+        child.go_on()
+        kind.path.write_bytes(content)
+        with suppress(Problem):
+            kind.read()
+            count += 1
+        anew()
+    return str(count)
+
+
+def _anew(runs: Path, spare: Path) -> None:
+    """The runs as they were: reading one may have changed it."""
+    shutil.rmtree(runs)
+    shutil.copytree(spare, runs)

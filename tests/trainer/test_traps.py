@@ -143,3 +143,15 @@ def test_settings_hold_no_picture_larger_than_any_that_is_kept():
         content = claims(base64.b64decode(letters), 16, ">II", *size)
         with pytest.raises(Problem, match="damaged"):
             png_of(f"{HELD};base64,{base64.b64encode(content).decode()}")
+
+
+def test_a_colour_profile_that_is_cut_short_is_a_problem():
+    """Pillow asks for a byte that is not there."""
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "PNG")
+    content = stream.getvalue()
+    profile = b"iCCPname\0"
+    chunk = struct.pack(">I", 5) + profile + struct.pack(">I", zlib.crc32(profile))
+    for at in (33, content.index(b"IEND") - 4):
+        with pytest.raises(Problem, match="not an image that can be read"):
+            read_image(io.BytesIO(content[:at] + chunk + content[at:]), 8)

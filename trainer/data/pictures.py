@@ -32,17 +32,13 @@ SMALL = 16  # floats below it are of no scale of bits
 # so much for each byte of it: a PNG of a single colour takes 1,376, photographs some tens.
 FREE, EACH = 2**24, 1400
 DEPTH = {"1": 1, "L": 1, "I": 8, "F": 8}  # bytes that a pixel takes, by its mode: 4 by others
+# What Pillow raises on damaged files: a chunk that is cut short may be asked for any of its bytes.
 IMAGE_ERRORS = (
-    OSError,
-    SyntaxError,  # what Pillow's PNG reader raises
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError,
+    ArithmeticError, TypeError, AttributeError, RuntimeError, Image.DecompressionBombError,
     Image.DecompressionBombWarning,
     MemoryError,  # a damaged length is asked for at once
-)
+)  # fmt: skip
 
 
 Source = Path | io.BytesIO  # a file, or what would be in one

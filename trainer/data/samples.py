@@ -2,14 +2,14 @@
 
 import io
 import math
+import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from trainer.data.pictures import IMAGE_SUFFIXES, in_channels, read_image, size_of
+from trainer.data.pictures import IMAGE_ERRORS, IMAGE_SUFFIXES, in_channels, read_image, size_of
 from trainer.problems import Problem, file_problems
 
 
@@ -60,8 +60,8 @@ def _samples_from_npz(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     channels, height, width = shape
     try:
         with file_problems("read", path), np.load(path, allow_pickle=False) as arrays:
-            found = [array for array in arrays.values() if array.dtype == np.uint8]
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            found = [one for one in arrays.values() if getattr(one, "dtype", None) == np.uint8]
+    except (*IMAGE_ERRORS, zipfile.BadZipFile, tokenize.TokenError) as error:
         raise Problem(f"{path} is not an .npz file of plain arrays ({error}).") from error
     found = [array for array in found if array.ndim == 4]
     if len(found) != 1:

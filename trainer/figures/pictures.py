@@ -262,10 +262,10 @@ def digits(run: Run, data: ImageSet, seed: int, images: int = 16) -> Drawing:
         ):  # fmt: skip
             show(axes, list(grid.reshape(side, side, *grid.shape[1:])))
             axes.set_title(title)
-        _, facts = checkpoint_facts(run.checkpoints()[-1])
+        step = int(run.newest().stem)
         text = (
-            f"{side**2} samples of {run.folder.name} after {facts.get('step'):,} optimiser steps, "
-            f"by {sampler} in {steps} steps ({last.nfe} network evaluations each): the first "
+            f"{side**2} samples of {run.folder.name} after {step:,} optimiser steps, by {sampler} "
+            f"in {steps} steps ({last.nfe} network evaluations each): the first "
             "ones of this seed, not a choice. At the right the first test images. The report "
             "shows 16 digits at step 7,000.",
         )

@@ -12,7 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from trainer.events import is_finite
 from trainer.problems import Problem, as_json, file_problems, write_file
+
+NUMBERS = ("step", "steps", "epoch", "epochs", "images_seen", "seconds")
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -42,7 +45,8 @@ def _damaged(path: Path, why: str) -> Problem:
 
 
 def _facts(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    """The facts that a header holds; a Problem where they are none, or have changed."""
+    """The facts that a header holds, but for numbers that are none; a Problem where they have
+    changed."""
     text = metadata.get("facts", "{}")
     try:
         facts = json.loads(text)
@@ -51,7 +55,9 @@ def _facts(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     # Files of before have no digest of their facts.
     if not isinstance(facts, dict) or metadata.get("facts_sha256", _sha256(text)) != _sha256(text):
         raise _damaged(path, ": what it says of itself has changed since it was written")
-    return facts
+    wrong = {name for name in facts.keys() & NUMBERS if not is_finite(facts[name])}
+    wrong |= {"machine"} if not isinstance(facts.get("machine"), str) else set()
+    return {name: value for name, value in facts.items() if name not in wrong}
 
 
 @contextmanager

@@ -124,7 +124,15 @@ class Run:
         """
         _, facts = checkpoint_facts(self.state_path)
         step, steps = facts.get("step"), facts.get("steps")
-        if not (isinstance(step, int) and isinstance(steps, int) and 0 <= step <= steps):
+        counts = isinstance(step, int) and isinstance(steps, int) and 0 <= step <= steps
+        data = facts.get("data")  # not in states of before
+        known = data is None or (
+            isinstance(data, dict)
+            and isinstance(shape := data.get("shape"), list)
+            and len(shape) == 3
+            and all(isinstance(n, int) for n in (data.get("images"), data.get("classes"), *shape))
+        )
+        if not (counts and known):
             raise Problem(f"{self.state_path} is no state of a training: begin another run.")
         return facts
 

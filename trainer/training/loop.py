@@ -142,7 +142,7 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
 
 def refuse_other_images(run: Run, facts: dict[str, Any], data: ImageSet) -> None:
     """Raise a Problem unless `data` is like what the state with these facts was trained on."""
-    if "data" in facts and facts["data"] != data.kind:
+    if facts.get("data") not in (None, data.kind):
         was, now = (
             f"{one['images']:,} images {one['shape'][2]} x {one['shape'][1]} in "
             f"{one['shape'][0]} channel(s), {one['classes']} class(es)"
