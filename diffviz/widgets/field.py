@@ -74,11 +74,14 @@ class FieldPlot(Plot):
         """`reach`: the view goes from -reach to reach in both axes."""
         super().__init__(object_name, title, parent=parent)
         self.reach = reach
-        self.part = "reverse"
         self.heat: np.ndarray | None = None
-        self.places = np.zeros((0, 2), np.float32)
-        self.field = np.zeros((0, 0, 2), np.float32)
-        _ = self.plot  # where there are toys pyqtgraph is loaded
+        self.axis = np.zeros(0)
+        self.field: np.ndarray = np.zeros((0, 0, 2), np.float32)
+        self.part = "reverse"
+        self.places: np.ndarray | None = None
+        self.past = np.zeros((0, 0, 2), np.float32)  # the trails
+        self.words = ""
+        self.drawing = False
 
     def canvas(self) -> Any:
         made = _Canvas(enableMenu=False)
@@ -101,12 +104,21 @@ class FieldPlot(Plot):
             item.addItem(added)
         self.image.setZValue(-10)
 
+    def redraw(self) -> None:
+        self.show_heat(self.heat)
+        self.show_field(self.axis, self.field)
+        self.show_particles(self.part, self.places, self.past)
+        self.show_note(self.words)
+        self.set_drawing(self.drawing)
+
     def _square(self) -> QRectF:
         return QRectF(-self.reach, -self.reach, 2 * self.reach, 2 * self.reach)
 
     def show_heat(self, heat: np.ndarray | None) -> None:
         """`heat` (G, G) uint8, first index along x, over the whole square; None: nothing."""
         self.heat = heat
+        if not self.made:
+            return
         self.image.setVisible(heat is not None)
         if heat is not None:
             self.image.setImage(heat, levels=(0, 255))
@@ -114,7 +126,9 @@ class FieldPlot(Plot):
 
     def show_field(self, axis: np.ndarray, field: np.ndarray) -> None:
         """Arrows `field` (n, n, 2), about unit scale, on the grid of `axis` (n,) with itself."""
-        self.field = field
+        self.axis, self.field = axis, field
+        if not self.made:
+            return
         if not len(axis):
             self.arrows.setData([], [])
             return
@@ -129,14 +143,16 @@ class FieldPlot(Plot):
 
     def show_particles(self, part: str, places: np.ndarray | None, trails: np.ndarray) -> None:
         """Particles (P, 2), coloured for `part`, with `trails` (F, n, 2) of some of them."""
-        if part != self.part:
-            self.part = part
+        recoloured, self.part = part != self.part, part
+        self.places, self.past = places, trails
+        if not self.made:
+            return
+        if recoloured:
             self.apply_palette()
         if places is None:
             self.dots.clear()
             self.trails.setData([], [])
             return
-        self.places = places
         self.dots.move(places)
         gaps = np.full((1, trails.shape[1], 2), np.nan, trails.dtype)
         line = np.concatenate([trails, gaps]).transpose(1, 0, 2).reshape(-1, 2)
@@ -144,11 +160,17 @@ class FieldPlot(Plot):
 
     def show_note(self, text: str) -> None:
         """A few words in the middle; empty for none."""
+        self.words = text
+        if not self.made:
+            return
         self.note.setText(text)
         self.note.setVisible(bool(text))
 
     def set_drawing(self, on: bool) -> None:
         """Whether the mouse draws strokes."""
+        self.drawing = on
+        if not self.made:
+            return
         self.plot.drawing = on
         self.plot.setCursor(Qt.CursorShape.CrossCursor if on else Qt.CursorShape.ArrowCursor)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -26,14 +26,24 @@ HEIGHT = 60  # of the images below
 class SlicePlot(FieldPlot):
     """A field in the plane, with the three images' places in it; tells where the pointer is."""
 
+    pointed = Signal(object)  # a QPointF in the scene
+
     def build(self, item: Any) -> None:
         from pyqtgraph import TextItem
 
         super().build(item)
         self.letters = [TextItem(letter, anchor=(0.5, 1.1)) for letter in LETTERS]
         for letter in self.letters:
-            letter.setVisible(False)
             item.addItem(letter)
+        item.scene().sigMouseMoved.connect(self.pointed.emit)
+
+    def redraw(self) -> None:
+        super().redraw()
+        for letter in self.letters:
+            letter.setVisible(self.heat is not None)
+        if self.places is not None:
+            for letter, place in zip(self.letters, self.places, strict=False):
+                letter.setPos(*place)
 
     def recolour(self, palette: QPalette) -> None:
         super().recolour(palette)
@@ -42,17 +52,12 @@ class SlicePlot(FieldPlot):
 
     def show_known(self, known: work.Known | None, corners: np.ndarray) -> None:
         """Show what a model knows in the plane, and the corners (3, 2); None: nothing."""
-        self.show_heat(None if known is None else known.heat)
-        count = 0 if known is None else len(known.arrows)
-        axis = np.linspace(-1, 1, count)
-        self.show_field(axis, LONGER * known.arrows if known else np.zeros((0, 0, 2)))
-        self.show_particles("reverse", corners, np.zeros((0, 0, 2)))
-        for letter, place in zip(self.letters, corners, strict=False):
-            letter.setPos(*place)
-            letter.setVisible(True)
-        if known is None:
-            for letter in self.letters:
-                letter.setVisible(False)
+        self.heat = None if known is None else known.heat
+        self.axis = np.linspace(-1, 1, 0 if known is None else len(known.arrows))
+        self.field = LONGER * known.arrows if known else np.zeros((0, 0, 2))
+        self.places = corners
+        if self.made:
+            self.redraw()
 
 
 class SliceView(LevelsView):
@@ -86,9 +91,7 @@ class SliceView(LevelsView):
             (("learnt", "The learnt score and its density"), ("exact", "The exact one"))
         ):
             plot = SlicePlot(1.0, f"slice{name.title()}Plot", words)
-            plot.plot.scene().sigMouseMoved.connect(
-                lambda place, plot=plot: self._point(plot, place)
-            )
+            plot.pointed.connect(lambda place, plot=plot: self._point(plot, place))
             title = QLabel(words)
             grid.addWidget(title, 0, column, Qt.AlignmentFlag.AlignHCenter)
             grid.addWidget(plot, 1, column)
