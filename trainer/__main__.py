@@ -3,7 +3,7 @@
 import io
 import sys
 
-from trainer.cli import comparing, drawing, latents, measuring, sharing, training
+from trainer.cli import comparing, drawing, latents, measuring, sharing, training, understanding
 from trainer.cli.options import Commands, Parser
 from trainer.problems import Problem, told
 from trainer.stopping import stop_as_ctrl_c_does
@@ -16,7 +16,7 @@ def parser() -> Parser:
         "python -m trainer COMMAND --help tells all about a command.",
     )
     commands = Commands(top)
-    for group in (training, drawing, comparing, measuring, latents, sharing):
+    for group in (training, drawing, comparing, understanding, measuring, latents, sharing):
         group.add(commands)
     return top
 

@@ -95,6 +95,22 @@ class Rung:
     apart: np.ndarray | None = None
     chance: np.ndarray | None = None
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Medians of distances, of both models together where there are two: of "samples" and of
+        "test" images to the nearest training image, "apart" and "chance"; and "copied", the share
+        of samples that are copies."""
+        drawn = self.drawn
+        found = {
+            "samples": float(np.median(np.concatenate([d.distances[:, 0] for d in drawn]))),
+            "test": float(np.median(np.concatenate([d.usual for d in drawn]))),
+            "copied": float(np.concatenate([d.copied for d in drawn]).mean()),
+        }
+        for name, values in (("apart", self.apart), ("chance", self.chance)):
+            if values is not None and len(values):
+                found[name] = float(np.median(values))
+        return found
+
 
 def kin(config: ExperimentConfig) -> tuple[Any, ...]:
     """What is equal of two models that differ by nothing but their images."""
@@ -150,7 +166,7 @@ def _disjoint(a: slice, b: slice) -> bool:
     return bool(a.stop <= b.start or b.stop <= a.start)
 
 
-def copying(ask: Copying, places: tuple[Path, ...]) -> Iterator[Rung]:
+def copying(ask: Copying, places: tuple[Path, ...], device: str | None = None) -> Iterator[Rung]:
     """Every size, the smallest first, each anew with every model that has drawn.
 
     Raises Problem where a model draws images of another shape.
@@ -160,7 +176,7 @@ def copying(ask: Copying, places: tuple[Path, ...]) -> Iterator[Rung]:
     from trainer.metrics import neighbours, spread_out
 
     runs = family(ask, places)
-    data = open_model(ask.with_changes(checkpoint=""), places).data
+    data = open_model(ask.with_changes(checkpoint=""), places, device).data
     ladder = rungs(runs, len(data.train))
     test = spread_out(data.test, COMPARED)
     for index, (size, pair) in enumerate(ladder.items()):
@@ -168,7 +184,7 @@ def copying(ask: Copying, places: tuple[Path, ...]) -> Iterator[Rung]:
         for run, known in pair:
             exact = getattr(run, "exact", None)
             name = exact.id if exact else str(run.folder)
-            opened = open_model(ask.with_changes(model=name, checkpoint=""), places)
+            opened = open_model(ask.with_changes(model=name, checkpoint=""), places, device)
             if opened.shape != data.shape:
                 raise Problem(
                     f"{name} draws images {opened.shape}, the others {data.shape}: they cannot be "

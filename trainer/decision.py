@@ -202,7 +202,7 @@ def entropy(shares: np.ndarray) -> np.ndarray:
     """-sum p log2 p in bits of shares (…, K): (…). Of k draws it is at most log2 k, and on average
     lower than the truth by about (K - 1) / (2 k ln 2) (Miller 1955)."""
     logs = np.log2(shares, out=np.zeros_like(shares, dtype=float), where=shares > 0)
-    found: np.ndarray = -(shares * logs).sum(-1)
+    found: np.ndarray = 0 - (shares * logs).sum(-1)
     return found
 
 
@@ -214,6 +214,37 @@ def decided(agreement: np.ndarray, share: float) -> np.ndarray:
         undecided.any(0), len(undecided) - np.argmax(undecided[::-1], 0), 0
     )
     return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came back of n images from every t, F falling `times`.
+
+    `own` (n,) is each image's own class; `shares` (F, n, 10) how often each class came back,
+    `entropy` (F, n) in bits of them, `agreement` (F, n) the share of the own class; `decided` (n,)
+    the index of the time from which on it is decided.
+    """
+
+    times: np.ndarray
+    own: np.ndarray
+    shares: np.ndarray
+    entropy: np.ndarray
+    agreement: np.ndarray
+    decided: np.ndarray
+
+    def histogram(self) -> np.ndarray:
+        """How many images of each class are decided at each time, (F, 10)."""
+        found = np.zeros((len(self.times), DIGITS))
+        np.add.at(found, (self.decided, self.own), 1)
+        return found
+
+
+def told(times: np.ndarray, labels: np.ndarray, agreed: float) -> Told:
+    """What classes (F, n, k) tell of continuations from falling times (F,), the last of which is 0;
+    an image is decided where a share `agreed` of them have its own class."""
+    own, found = labels[-1, :, 0], shares(labels)
+    agreement = (labels == own[None, :, None]).mean(-1)
+    return Told(times, own, found, entropy(found), agreement, decided(agreement, agreed))
 
 
 def speciation(process: "Process", variance: float) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.ask import Ask
 from trainer.catalogue import SAMPLERS
+from trainer.config import ExactConfig
 from trainer.data import ImageSet, load
 from trainer.data.pictures import in_channels, read_image
 from trainer.degrade import Canvas, operator
@@ -71,6 +72,16 @@ class Opened:
     def image(self, asked: str) -> Tensor:
         """The image that `asked` means (`trainer.picture.pixels`), float (1, C, H, W)."""
         return self.images(asked, 1)
+
+    def exact(self, kind: str, known: int | None = None) -> Denoiser:
+        """The exact model of that kind (trainer.catalogue.EXACT), under the same process: of the
+        images that this one learnt from, or only of the first `known` of them."""
+        config = self.run.config
+        one = ExactConfig(
+            kind, config.dataset, config.process, config.process_parameters,
+            known or config.limit_images, first=config.first_image,
+        )  # fmt: skip
+        return run_named(one.id).model(device=self.device)
 
     def asking(self, ask: Sampling, places: range) -> Model:
         """The model, asked for the classes that `ask` names in turn, at those images' places, and

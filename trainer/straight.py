@@ -9,14 +9,15 @@ this needs no torch.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.ask import setting
-from trainer.catalogue import PRECISIONS
+from trainer.catalogue import EXACT, PRECISIONS
 from trainer.config import MOST_SEED
+from trainer.images import pictures
 from trainer.requests import OfModel
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.denoiser import Model
+    from trainer.drawing import Opened
     from trainer.exact import Mixture
     from trainer.processes import Process
     from trainer.toys import ToyStep
 
 PAIRS, SHOWN = 4096, 300  # noise that reflow leads to data, and what is shown of it
 WAY = 32  # steps on each way
+FEW = (1, 2, 4, 8)  # steps that are compared with the whole way
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,66 @@ def in_steps(model: "Model", process: "Process", start: "Tensor", steps: int) ->
     for frame in walk(Beliefs(model, process), x, torch.cat([times, times[:1] * 0]), DDIM(), noise):
         x = frame.x
     return x
+
+
+@dataclass(frozen=True)
+class Few:
+    """Images drawn in few steps, uint8 (n, H, W[, 3]), and how far they are from the whole way's:
+    root mean square, pixels in [-1, 1]."""
+
+    steps: int
+    images: np.ndarray = field(repr=False)
+    apart: float
+
+
+@dataclass(frozen=True)
+class Level:
+    """Ways at s, which is `t` to the slider: `states` and `guesses` uint8 (n, H, W[, 3]).
+
+    `time` is the process's. `bends` by "learnt" and the titles of EXACT, as far as they are known
+    yet, each (F,) over all s; `few` once they are drawn.
+    """
+
+    t: float
+    time: float
+    states: np.ndarray = field(repr=False)
+    guesses: np.ndarray = field(repr=False)
+    bends: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    few: tuple[Few, ...] = field(default=(), repr=False)
+
+
+def follow(ask: Straightness, opened: "Opened") -> Iterator[Level]:
+    """Every s of the model's ways; then each again with bends, few steps, and the exact models."""
+    from trainer.drawing import seeds
+    from trainer.samplers import Noise
+
+    process = opened.model.process
+    noise = Noise(seeds(ask.seed, range(ask.count)), opened.shape, process, opened.device).start()
+    found: list[Level] = []
+    way: list[Moment] = []
+    for moment in ways(opened.model, process, noise, ask.steps):
+        way.append(moment)
+        # As light as x_t, which is brighter than y by the noise that the line is short of.
+        bright = float(np.hypot(1 - moment.s, moment.s))
+        found.append(Level(
+            moment.s, moment.t, pictures(moment.y / bright), pictures(moment.x0)
+        ))  # fmt: skip
+        yield found[-1]
+    end = way[-1].x0
+    few = [Few(ask.steps, pictures(end), 0.0)]
+    for steps in FEW:
+        x = in_steps(opened.model, process, noise, steps)
+        few.insert(-1, Few(steps, pictures(x), float((x - end).square().mean().sqrt())))
+    bends = {"learnt": bend(way).mean(1)}
+    yield from (replace(level, bends=bends, few=tuple(few)) for level in found)
+    for kind in ("gaussian", "training-set"):
+        model = opened.exact(kind)
+        way = []
+        for level, moment in zip(found, ways(model, process, noise, ask.steps), strict=True):
+            way.append(moment)
+            yield replace(level, bends=bends, few=tuple(few))  # else nobody could stop this
+        bends = bends | {EXACT[kind].title: bend(way).mean(1)}
+        yield from (replace(level, bends=bends, few=tuple(few)) for level in found)
 
 
 @dataclass(frozen=True)

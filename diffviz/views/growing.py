@@ -27,8 +27,8 @@ class Growing:
 
 def grow(ask: Drawing, places: tuple[Path, ...]) -> Iterator[Growing | Drawn]:
     """Draw what is asked of a model that is looked up in `places`."""
-    from diffviz.views.pictures import pictures
     from trainer.drawing import open_model
+    from trainer.images import pictures
 
     done: list[np.ndarray] = []
     for event in drawing(ask, open_model(ask, places)):

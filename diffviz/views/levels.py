@@ -15,11 +15,6 @@ from diffviz.widgets.timeline import Timeline
 from trainer.problems import Problem
 
 
-def coarse_first(count: int) -> list[int]:
-    """The places 0…count - 1, every eighth first, so that the whole shows early."""
-    return list(dict.fromkeys(k for stride in (8, 4, 2, 1) for k in range(0, count, stride)))
-
-
 class LevelsView(View):
     """Computes when it is looked at or a setting changes; `levels` holds what there is by t.
 

@@ -8,14 +8,14 @@ from PySide6.QtCore import Qt
 from diffviz.shell.session import Session
 from diffviz.views.exact import work
 from diffviz.views.exact.view import ExactView
-from diffviz.views.pictures import pictures
 from trainer.data import load
 from trainer.denoiser import Denoiser
 from trainer.exact import Images, TrainingSet
-from trainer.images import to_signed
+from trainer.images import pictures, to_signed
 from trainer.processes import VPSDE
 from trainer.samplers import Noise
 from trainer.samplers.noise import mixed
+from trainer.truth import PAIRS, TIMES
 
 KNOWN = 60
 
@@ -35,11 +35,11 @@ def view(qtbot, tmp_path, small_app):
 
 
 def computed(qtbot, view):
-    qtbot.waitUntil(lambda: len(view.levels) == work.TIMES and not view.work.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: len(view.levels) == TIMES and not view.work.busy, timeout=120_000)
 
 
 def test_the_curves_and_pictures_are_the_engines(view):
-    assert list(view.curves()) == list(work.PAIRS)
+    assert list(view.curves()) == list(PAIRS)
     data, process = load("mnist"), VPSDE()
     known = Images(torch.tensor(data.train[:KNOWN]), torch.tensor(data.train_labels[:KNOWN]))
     exact = Denoiser(TrainingSet(known, process), process, "x0")
@@ -70,7 +70,7 @@ def test_the_slider_and_the_mark_pick_what_is_computed(qtbot, view):
     view.plot.marked.emit(middle.t)
     assert view.level() is middle
     assert len(view.grid()) == 4 * len(view.views)
-    assert len(view.animation()) == work.TIMES
+    assert len(view.animation()) == TIMES
 
 
 def test_the_training_set_itself_only_remembers(qtbot, view):

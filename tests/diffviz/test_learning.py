@@ -9,6 +9,7 @@ from diffviz.views.learning import work
 from diffviz.views.view import View
 from trainer.config import PRESETS
 from trainer.drawing import drawn_images
+from trainer.learning import from_the_ends, learn
 from trainer.networks import make_network
 from trainer.runs import Run
 
@@ -123,12 +124,12 @@ def test_an_exact_model_has_learnt_nothing():
     from trainer.problems import Problem
 
     with pytest.raises(Problem, match="learnt nothing"):
-        list(work.learn(work.Learning("gaussian:mnist images=10"), ()))
+        list(learn(work.Learning("gaussian:mnist images=10"), ()))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
 def test_the_ends_draw_first_and_all_draw_once(count):
-    order = work.from_the_ends(count)
+    order = from_the_ends(count)
     assert sorted(order) == list(range(count))
     assert order[0] == count - 1
     assert order[min(1, count - 1)] == 0

@@ -10,7 +10,9 @@ from diffviz.shell.session import Session
 from diffviz.views.likelihood import work
 from diffviz.views.likelihood.picture import STOPS
 from diffviz.views.likelihood.view import LikelihoodView
+from trainer.bits import SETS, Bits, Exactly, Figure, Taken, seeded, several
 from trainer.data import load
+from trainer.drawing import open_model
 from trainer.likelihood import dequantised
 from trainer.runs.exact import run_named
 
@@ -34,8 +36,8 @@ def view(qtbot, tmp_path, small_app):
 
 def done(qtbot, view):
     def whole():
-        judged = work.Exactly in view.picture.found and not view.one.busy and not view.all.busy
-        return judged and all(len(view.sets.bits(name)) == COUNT for name in work.SETS)
+        judged = Exactly in view.picture.found and not view.one.busy and not view.all.busy
+        return judged and all(len(view.sets.bits(name)) == COUNT for name in SETS)
 
     qtbot.waitUntil(whole, timeout=120_000)
 
@@ -54,11 +56,11 @@ def test_the_exact_value_of_the_images_gaussian_is_its_density(qtbot, view):
     model = run_named(KNOWN).model()
     process = model.process
     image = torch.tensor(load("mnist").train[5:6]).repeat(DRAWS, 1, 1, 1)
-    x, logs = dequantised(image, process, "truncated-normal", work.seeded(view.asked, 2))
+    x, logs = dequantised(image, process, "truncated-normal", seeded(view.asked, 2))
     t = torch.full((DRAWS,), process.likelihood_time).double()
     density = model.network.log_density(x.double(), t)
     wanted = float((logs - density).mean()) / 784 / np.log(2)
-    exact = view.picture.found[work.Exactly]
+    exact = view.picture.found[Exactly]
     # The noise is the same; what is left is Hutchinson's probes' scatter, 0.094 each.
     assert exact.value == pytest.approx(wanted, abs=4 * 0.094 / DRAWS**0.5)
     assert exact.solver < 0.01
@@ -66,7 +68,7 @@ def test_the_exact_value_of_the_images_gaussian_is_its_density(qtbot, view):
 
 
 def test_the_bound_is_taken_apart_by_noise_and_by_pixel(qtbot, view):
-    taken = view.picture.found[work.Taken]
+    taken = view.picture.found[Taken]
     assert taken.costs.sum() == pytest.approx(taken.bound, rel=1e-5)
     assert taken.heat.mean((1, 2)) == pytest.approx(taken.costs, rel=1e-4, abs=1e-6)
     assert view.timeline.caption.text() == f"all parts together: {taken.bound:.4f} bits/dim"
@@ -99,7 +101,7 @@ def test_a_ranked_image_that_is_clicked_is_judged_and_the_others_stay(qtbot, vie
     number = numbers[np.argsort(bits, kind="stable")[3]]
     assert view.form.ask().image == str(number)
     done(qtbot, view)
-    assert np.array_equal(view.picture.found[work.Figure].image, load("mnist").test[number, 0])
+    assert np.array_equal(view.picture.found[Figure].image, load("mnist").test[number, 0])
     assert view.sets.sets is sets
     assert view.curves()["bits/dim of digits"][:, 1] == pytest.approx(np.sort(bits))
 
@@ -110,31 +112,29 @@ def test_what_is_made_of_a_picture_is_judged_instead(qtbot, view):
     for name, image in wanted.items():
         choose(view.form["change"], name)
         done(qtbot, view)
-        assert np.array_equal(view.picture.found[work.Figure].image, image)
+        assert np.array_equal(view.picture.found[Figure].image, image)
     choose(view.form["change"], "noise")
     done(qtbot, view)
-    assert 100 < view.picture.found[work.Figure].image.mean() < 155
-    asked, bound = view.ask(), view.picture.found[work.Taken].bound
+    assert 100 < view.picture.found[Figure].image.mean() < 155
+    asked, bound = view.ask(), view.picture.found[Taken].bound
     view.form.set_values({"change": "none", "seed": 4})
     done(qtbot, view)
     view.restore(work.Likely.from_dict(asked.to_dict()))
     done(qtbot, view)
     assert view.ask() == asked
-    assert view.picture.found[work.Taken].bound == bound
+    assert view.picture.found[Taken].bound == bound
     choose(view.form["by"], "exact")
     done(qtbot, view)
-    assert view.bits() == view.picture.found[work.Exactly].value
+    assert view.bits() == view.picture.found[Exactly].value
     view.form["model"].choose("gaussian:/nowhere process=vp")
     qtbot.waitUntil(lambda: "There is no dataset '/nowhere'" in view.sets.status.text())
 
 
 def test_a_blank_image_is_likelier_than_any_digit_and_noise_takes_more_than_its_bytes(precision):
     """Nalisnick et al. 2018, of the model that ships; digits are likelier as they were learnt."""
-    from trainer.runs.folder import SHIPPED
-
-    ask = work.Likely(model="modern-likelihood", count=8, evaluations=8, precision=precision)
-    bits = {name: np.zeros(0) for name in work.SETS}
-    for one in work.several(ask, (SHIPPED,)):
+    ask = Bits(model="modern-likelihood", count=8, evaluations=8, precision=precision)
+    bits = {name: np.zeros(0) for name in SETS}
+    for one in several(ask, open_model(ask)):
         bits[one.name] = np.concatenate([bits[one.name], one.bits])
         assert one.costs.sum() == pytest.approx(one.bits.mean(), rel=1e-4)
     assert {len(found) for found in bits.values()} == {8}
@@ -153,7 +153,7 @@ def test_an_exported_view_comes_back_and_a_dropped_picture_is_judged(qtbot, wind
     view.picture_field().take(picture, "grey")
     qtbot.waitUntil(lambda: view.form.ask().image != "0", timeout=20_000)
     done(qtbot, view)
-    assert np.array_equal(view.picture.found[work.Figure].image, picture)
+    assert np.array_equal(view.picture.found[Figure].image, picture)
     view.timeline.set_fraction(0.5)
     for name in ("view.png", "view.csv"):
         window.files.view(tmp_path / name)

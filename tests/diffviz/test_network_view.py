@@ -7,8 +7,8 @@ from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QMouseEvent
 
 from diffviz.controls.form import read_stored, stored
-from diffviz.views.network import work
 from diffviz.views.network.view import NetworkView, count_of
+from trainer import inside
 from trainer.anatomy import called, look
 from trainer.denoiser import predict
 from trainer.drawing import open_model, seeds
@@ -20,7 +20,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 @pytest.fixture
 def view(qtbot, window, monkeypatch):
-    monkeypatch.setattr(work, "TIMES", 3)
+    monkeypatch.setattr(inside, "TIMES", 3)
     view = window.views["network"]
     view.form.set_values({"count": 2})
     window.stage.setCurrentWidget(view)
@@ -56,7 +56,7 @@ def test_what_is_shown_is_what_the_network_answers(qtbot, view):
         assert np.array_equal(np.sign(shown)[clear], np.sign(answer.numpy())[clear])
         assert view.anatomy.blocks[k].name in view.facts.text()
         line = next(one for one in view.plot.lines if one.name == "this block's maps")
-        assert np.array_equal(line.y, work.power_of(seen.answers[k].double().numpy())[1:])
+        assert np.array_equal(line.y, inside.power_of(seen.answers[k].double().numpy())[1:])
     qtbot.keyClick(view.graph, Qt.Key.Key_Left)
     assert view.block == 1
     qtbot.mouseClick(view.graph, LEFT, pos=view.graph.box(0).center().toPoint())

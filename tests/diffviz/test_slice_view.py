@@ -14,7 +14,7 @@ from trainer.processes import VPSDE
 from trainer.runs.exact import run_named
 from trainer.samplers import Noise
 from trainer.samplers.noise import mixed
-from trainer.slices import Plane, grid
+from trainer.slices import LEAST_TIME, TIMES, Plane, grid
 
 KNOWN, POINTS = 50, 5
 
@@ -33,7 +33,7 @@ def view(qtbot, tmp_path, small_app):
 
 
 def computed(qtbot, view):
-    qtbot.waitUntil(lambda: len(view.levels) == work.TIMES and not view.work.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: len(view.levels) == TIMES and not view.work.busy, timeout=120_000)
 
 
 def test_the_gaussians_score_adds_up_to_its_density(qtbot, view):
@@ -46,7 +46,7 @@ def test_the_gaussians_score_adds_up_to_its_density(qtbot, view):
     noise = plane.beside(Noise([mixed(0, 0)], (1, 28, 28), process).start().double())
     known = run_named(f"gaussian:mnist images={KNOWN}").model().network.images
     mean, axes, values = known.moments(-1)
-    for level in view.levels[:: work.TIMES // 3]:
+    for level in view.levels[:: TIMES // 3]:
         alpha, sigma = (float(v) for v in process.marginal(torch.tensor([level.t]).double()))
         x = alpha * plane.points(grid(POINTS)) + sigma * noise
         variance = alpha**2 * values + sigma**2
@@ -64,7 +64,7 @@ def test_the_gaussians_score_adds_up_to_its_density(qtbot, view):
 def test_arrows_of_the_training_set_lead_to_its_images_at_little_noise(view):
     view.go(0.05)
     at = view.level()
-    assert at.t == pytest.approx(work.LEAST_TIME)
+    assert at.t == pytest.approx(LEAST_TIME)
     axis = np.linspace(-1, 1, POINTS)
     places = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)
     ends = (places + at.exact.arrows).reshape(-1, 1, 2)
@@ -95,7 +95,7 @@ def test_the_slider_picks_what_is_computed_and_the_pointer_a_point(qtbot, view):
     shown = [later.points[0], later.learnt.guesses[0], later.exact.guesses[0]]
     assert np.array_equal(view.pointed.images, np.stack(shown))
     assert set(view.curves()) == {"arrows apart", "no density's slope"}
-    assert view.curves()["arrows apart"].shape == (work.TIMES, 2)
+    assert view.curves()["arrows apart"].shape == (TIMES, 2)
 
 
 def test_another_image_is_another_plane_and_what_was_seen_is_made_again(qtbot, view):

@@ -8,9 +8,9 @@ from PySide6.QtCore import Qt
 
 from diffviz.controls.fields import choose
 from diffviz.shell import style
-from diffviz.views.pictures import pictures
 from diffviz.views.spectrum.work import Spectra
 from trainer.drawing import open_model
+from trainer.images import pictures
 from trainer.spectrum import Spectrum, share, spectra
 
 TIMES = 5

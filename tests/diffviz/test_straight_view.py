@@ -8,14 +8,14 @@ import torch
 from PySide6.QtCore import Qt
 
 from diffviz.shell.session import Session
-from diffviz.views.pictures import pictures
 from diffviz.views.straight import work
 from diffviz.views.straight.view import StraightView
+from trainer.images import pictures
 from trainer.processes import VPSDE
 from trainer.runs.exact import run_named
 from trainer.samplers import Noise
 from trainer.samplers.noise import mixed
-from trainer.straight import bend, in_steps, ways
+from trainer.straight import FEW, bend, in_steps, ways
 from trainer.toys import toy
 
 KNOWN, STEPS = 40, 6
@@ -63,7 +63,7 @@ def test_ways_and_bends_are_the_engines_and_the_slider_picks(qtbot, view):
     assert lines["the training set"].y == pytest.approx(lines["learnt"].y)
     assert lines["its Gaussian"].y.mean() != pytest.approx(lines["learnt"].y.mean(), rel=0.05)
     few = view.level().few
-    assert [one.steps for one in few] == [*work.FEW, STEPS]
+    assert [one.steps for one in few] == [*FEW, STEPS]
     x = in_steps(model, process, start, 4)
     assert np.array_equal(few[2].images, pictures(x))
     gap = (x - way[-1].x0).square().mean().sqrt()

@@ -24,8 +24,9 @@ from trainer.runs.cards import options
 ROOT = Path(__file__).parents[2]
 SHIPPED = str(ASSETS / "models" / "modern-unconditional")  # which knows no classes
 COMMANDS = [
-    "train", "sample", "grid", "spectrum", "evaluate", "likelihood", "measure", "encode",
-    "inpaint", "interpolate", "restore", "features", "figures", "ship",
+    "train", "sample", "grid", "spectrum", "copying", "learning", "exact", "decision", "straight",
+    "network", "slice", "evaluate", "likelihood", "bits", "measure", "encode", "inpaint",
+    "interpolate", "restore", "features", "figures", "ship",
 ]  # fmt: skip
 
 
@@ -64,6 +65,17 @@ def test_help_is_there_for_every_command(command, capsys):
         ("inpaint --run x --out y.png --repeats 0", "at least 1"),
         ("restore --run x --out y.png --degradation rust", "smaller"),
         ("interpolate --run x --out y.png --from 1", "--to"),
+        ("exact --run x", "--out"),
+        ("exact --run x --out y.csv --known 0", "at least 1"),
+        ("decision --run x --out y.csv --begin middle", "noise"),
+        ("decision --run x --out y.csv --agreed 2", "at most 1"),
+        ("copying --run x --count 0", "at least 1"),
+        ("bits --run x --change sideways", "turned"),
+        ("bits --run x --draws 1", "at least 2"),
+        ("straight --run x --steps 1", "at least 2"),
+        ("network --run x --count 99", "at most 16"),
+        ("learning --run x --sampler magic", "ddim"),
+        ("slice --run x --points 2", "at least 3"),
     ],
 )
 def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
@@ -118,6 +130,19 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
         ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),
         ("train --run new --process vp --steps 9", "'vp' has no option 'steps'"),
+        ("exact --run {run} --out y.png", "y.png"),
+        ("exact --run {run} --out y.csv --image 10000", "0 to 9999"),
+        ("decision --run {run} --out y.csv --sampler ddim", "no noise of its own"),
+        ("copying --run {run} --table y.txt", "y.txt"),
+        ("copying --run {run} --also absent", "absent"),
+        ("bits --run {run} --sets absent/y.csv", "no folder absent"),
+        ("bits --run {run} --out y.png --image absent.png", "absent.png"),
+        ("straight --run {run} --out y.csv", "y.csv"),
+        ("network --run {run} --out y.png", "y.png"),
+        ("network --run training-set:mnist --out y.csv", "no network inside"),
+        ("learning --run training-set:mnist --out y.png", "learnt nothing"),
+        ("learning --run {shipped} --guidance 2", "knows no classes"),
+        ("slice --run {run} --first 1 --second 1", "differ"),
         ("features", "--out"),
     ],
 )

@@ -1,23 +1,22 @@
-"""Commands that lay things side by side: grid, spectrum."""
+"""Commands that lay things side by side: grid, spectrum, copying, learning."""
 
 import argparse
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
-
-from trainer.cli.options import Commands, add_device, add_option, add_settings, ask_from
+from trainer.cli.options import BEGUN, Commands, add_device, add_option, add_settings, ask_from
+from trainer.cli.outputs import add_outs, as_csv, check_out, check_outs
 from trainer.comparing import Comparison, Judging, compute, most_steps
+from trainer.copying import Copying, Rung
 from trainer.grid import AXES, Grid, sheet
+from trainer.learning import Course, Drawn, Learnt, distances, learn
 from trainer.problems import Problem, write_file
 from trainer.spectrum import Ground, Spectrum, share, spectra
 
 HEADER = (
     "t", "alpha", "sigma", "frequency", "data", "noisy", "guess", "rest", "gain", "wiener",
 )  # fmt: skip
+SAMPLE = ("known", "model", "sample", "nearest", "distance", "second", "copy", "apart")
+SIZE = ("known", "copied", "samples", "test", "apart", "chance")
 
 
 def add(commands: Commands) -> None:
@@ -34,9 +33,7 @@ def add(commands: Commands) -> None:
     )
     add_settings(command, Grid, required=("model",))
     add_option(command)
-    command.add_argument("--out", type=Path, help="the .png to write")
-    command.add_argument("--table", type=Path, help="the .csv to write")
-    add_device(command)
+    add_outs(command)
 
     command = commands.add(
         "spectrum",
@@ -51,23 +48,32 @@ def add(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True, help="the .csv to write")
     add_device(command)
 
+    command = commands.add(
+        "copying",
+        copying,
+        "let models of few images and of many draw from the same noise, and find copies",
+        "With a run draw those beside it that differ from it by nothing but their images; with an "
+        "exact model, itself of 10 to 10,000 images. The picture has two rows a model: what it "
+        "drew, and the nearest of its images. The table has a row for each drawn image.",
+        "--run modern --out copying.png --table copying.csv",
+    )
+    add_settings(command, Copying, required=("model",), without=("checkpoint",), called=BEGUN)
+    add_option(command)
+    add_outs(command)
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Rows as CSV, numbers with six figures."""
-    stream = io.StringIO()
-    write = csv.writer(stream, lineterminator="\n")
-    write.writerow(header)
-    for row in rows:
-        write.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
-    return stream.getvalue().encode()
-
-
-def check_out(path: Path, *endings: str) -> None:
-    """A Problem if such a file could not be written there, to be had before the long work."""
-    if path.suffix not in endings:
-        raise Problem(f"It is written as {' or '.join(endings)}, not as {path.name}.")
-    if not path.absolute().parent.is_dir():
-        raise Problem(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+    command = commands.add(
+        "learning",
+        learning,
+        "let every checkpoint of a run draw from the same noise",
+        "The picture has a row a checkpoint, the first above; the table how far each image is from "
+        "the last checkpoint's: root mean square, 1 being black against white.",
+        "--run runs/first --count 8 --out learning.png --table learning.csv",
+    )
+    add_settings(
+        command, Learnt, required=("model",), without=("checkpoint", "batch"), called=BEGUN
+    )
+    add_option(command)
+    add_outs(command)
 
 
 FIGURES = ("seconds", "nfe", "error", "fid", "floor")
@@ -75,9 +81,7 @@ FIGURES = ("seconds", "nfe", "error", "fid", "floor")
 
 def grid(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Grid)
-    for path, ending in ((arguments.out, ".png"), (arguments.table, ".csv")):
-        if path is not None:
-            check_out(path, ending)
+    check_outs(arguments)
     from trainer.cli import running
     from trainer.runs.exact import run_named
 
@@ -105,14 +109,12 @@ def grid(arguments: argparse.Namespace) -> int:
             rows.append([row, column, *(figures.get(name, "") for name in FIGURES)])
             refused += [{"row": row, "column": column, "why": why}] if why else []
     if arguments.out is not None:
-        stream = io.BytesIO()
-        Image.fromarray(sheet(ask, comparison)).save(stream, "PNG")
-        write_file(arguments.out, stream.getvalue())
+        running.save_picture(arguments.out, sheet(ask, comparison))
     header = [ask.rows, ask.columns, *FIGURES]
     if arguments.table is not None:
-        write_file(arguments.table, table(header, rows))
+        write_file(arguments.table, as_csv(header, rows))
     found = [{n: v for n, v in zip(header, row, strict=True) if v != ""} for row in rows]
-    prose = table(header, rows).decode().strip() + "".join(
+    prose = as_csv(header, rows).decode().strip() + "".join(
         f"\n{one['row']}, {one['column']}: {one['why']}" for one in refused
     )
     running.show({"cells": found, "refused": refused}, prose, arguments.json)
@@ -139,7 +141,7 @@ def spectrum(arguments: argparse.Namespace) -> int:
             )  # fmt: skip
             for k, values in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
                 rows.append((*at, float(k), *values))
-    write_file(arguments.out, table(HEADER, sorted(rows)))
+    write_file(arguments.out, as_csv(HEADER, sorted(rows)))
     counts, highest = ground.rings.counts, [int(k) for k in ground.front()]
     found = {
         "out": str(arguments.out), "times": ground.times.tolist(), "above_noise": highest,
@@ -151,4 +153,69 @@ def spectrum(arguments: argparse.Namespace) -> int:
         f"{max(0, highest[len(highest) // 2])} cycles an image stand above the noise."
     )
     running.show(found, prose, arguments.json)
+    return 0
+
+
+def copying(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Copying)
+    check_outs(arguments)
+    from trainer import copying as engine
+    from trainer.cli import running
+
+    rungs: dict[int, Rung] = {}
+    with running.progress("model") as bar:
+        device = running.opened_by(arguments, ask).device
+        for rung in engine.copying(ask, running.PLACES, device):
+            rungs[rung.index] = rung
+            bar.update(1)
+    rows, pictures = [], []
+    for rung in rungs.values():
+        for one in rung.drawn:
+            pictures += [one.samples, one.nearest]
+            for k, (number, gaps) in enumerate(zip(one.numbers, one.distances, strict=True)):
+                second = float(gaps[1]) if len(gaps) > 1 else ""
+                between = "" if rung.apart is None else float(rung.apart[k])
+                rows.append((rung.size, one.name, k, int(number), float(gaps[0]), second,
+                             int(one.copied[k]), between))  # fmt: skip
+    if arguments.out is not None:
+        running.save_rows(arguments.out, pictures)
+    if arguments.table is not None:
+        write_file(arguments.table, as_csv(SAMPLE, rows))
+    found = [{"known": rung.size, "models": [one.name for one in rung.drawn], **rung.figures}
+             for rung in rungs.values()]  # fmt: skip
+    prose = as_csv(SIZE, [[one.get(name, "") for name in SIZE] for one in found])
+    running.show({"sizes": found}, prose.decode().strip(), arguments.json)
+    return 0
+
+
+def learning(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Learnt)
+    check_outs(arguments)
+    from trainer.cli import running
+
+    drawn: dict[int, Drawn] = {}
+    with running.progress("checkpoint") as bar:
+        device = running.opened_by(arguments, ask).device
+        for event in learn(ask, running.PLACES, device):
+            if isinstance(event, Course):
+                course = event
+                bar.reset(len(course.steps))
+                continue
+            drawn[event.index] = event
+            bar.update(1)
+    images = [drawn[k].guesses[-1] for k in sorted(drawn)]
+    gaps = [distances(one, images[-1]).tolist() for one in images]
+    if arguments.out is not None:
+        running.save_rows(arguments.out, images)
+    if arguments.table is not None:
+        rows = [
+            (step, seen, k, gap)
+            for step, seen, row in zip(course.steps, course.seen, gaps, strict=True)
+            for k, gap in enumerate(row)
+        ]
+        write_file(arguments.table, as_csv(("step", "images_seen", "image", "distance"), rows))
+    means = [sum(row) / len(row) for row in gaps]
+    found = {"steps": course.steps, "images_seen": course.seen, "distance": means}
+    prose = as_csv(("step", "images_seen", "distance"), zip(*found.values(), strict=True))
+    running.show(found, prose.decode().strip(), arguments.json)
     return 0

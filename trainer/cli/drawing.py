@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from trainer.cli.options import CALLED, Commands, add_device, add_option, add_settings, ask_from
+from trainer.cli.options import BEGUN, Commands, add_device, add_option, add_settings, ask_from
 from trainer.requests import Drawing, Inpainting, Restoring
 
 OUT_HELP = "a .png (one sheet), an .npz (array images, N x C x H x W), or a folder of PNGs"
@@ -21,8 +21,7 @@ def add(commands: Commands) -> None:
         "--run runs/first --out digits.png --count 64 --sampler ddpm --steps 200",
     )
     command.add_argument("--out", type=Path, required=True, help=OUT_HELP)
-    called = CALLED | {"image": "start-image"}
-    add_settings(command, Drawing, required=("model",), called=called)
+    add_settings(command, Drawing, required=("model",), called=BEGUN)
     add_option(command)
     add_device(command)
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.cli.options import Commands, add_device, add_settings, ask_from, whole
-from trainer.problems import Problem, write_file
+from trainer.images import pictures
+from trainer.problems import Problem
 from trainer.requests import Encoding, Interpolation
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from trainer.drawing import Opened
     from trainer.latents import Way
 
@@ -57,18 +56,6 @@ def check_sheet(path: Path) -> None:
     check_target(path)
 
 
-def save_sheet(path: Path, rows: "list[Tensor]") -> None:
-    """Rows of images, each (N, C, H, W) in [-1, 1], under each other as one .png."""
-    import numpy as np
-
-    from trainer.data.samples import grid_png
-    from trainer.images import to_bytes
-
-    images = [to_bytes(row).cpu().numpy() for row in rows]
-    sheet = np.concatenate([np.concatenate(list(row), axis=2) for row in images], axis=1)
-    write_file(path, grid_png(sheet[None]))
-
-
 def gone(
     ask: Encoding | Interpolation, opened: "Opened", frames: int = FRAMES
 ) -> "tuple[Way, Way]":
@@ -95,7 +82,7 @@ def encode(arguments: argparse.Namespace) -> int:
     x0 = images_of(ask, opened)
     there, back = gone(ask, opened, arguments.steps)
     unit = there.frame.x / opened.model.process.prior_std
-    save_sheet(arguments.out, [x0, unit / 3, back.frame.x])
+    running.save_rows(arguments.out, map(pictures, (x0, unit / 3, back.frame.x)))
     found = {
         "images": len(x0),
         "nfe": back.nfe,
@@ -126,7 +113,7 @@ def interpolate(arguments: argparse.Namespace) -> int:
     there, back = gone(ask, opened)
     weights = torch.linspace(0, 1, ask.count, device=x0.device)
     blends = torch.lerp(x0[:1], x0[1:], weights.view(-1, 1, 1, 1))
-    save_sheet(arguments.out, [back.frame.x, blends])
+    running.save_rows(arguments.out, map(pictures, (back.frame.x, blends)))
     found = {
         "images": ask.count,
         "nfe": back.nfe,

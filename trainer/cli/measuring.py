@@ -1,15 +1,18 @@
-"""Commands that measure: evaluate, likelihood, measure, features."""
+"""Commands that measure: evaluate, likelihood, bits, measure, features."""
 
 import argparse
 import dataclasses
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.ask import settings_of
+from trainer.bits import SETS, Bits, Exactly, Figure, Several, Taken, heated, judged, several
 from trainer.cli.options import Commands, add_device, add_option, add_settings, ask_from, whole
+from trainer.cli.outputs import add_outs, as_csv, check_out, check_outs
 from trainer.config import ExperimentConfig
-from trainer.problems import Problem
+from trainer.problems import Problem, write_file
 from trainer.requests import GUIDED, Drawing, Evaluation, Likelihood
 
 if TYPE_CHECKING:
@@ -83,6 +86,19 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="instead, download the weights of the inception features (91 MB) from GitHub",
     )
+
+    command = commands.add(
+        "bits",
+        bits,
+        "take a picture's bits/dim apart, by level of noise and by pixel; judge sets",
+        "The picture shows which pixels cost most; the table has a row for each level of noise, "
+        f"whose costs add up to the bound. --sets judges test images, and what is made of them: "
+        f"{', '.join(list(SETS.values())[1:])}.",
+        "--run modern-likelihood --image 4 --change turned --out pixels.png --table levels.csv",
+    )
+    add_settings(command, Bits, required=("model",), without=("batch",))
+    command.add_argument("--sets", type=Path, help="the .csv to write of whole sets")
+    add_outs(command)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -230,4 +246,56 @@ def features(arguments: argparse.Namespace) -> int:
     score = made.accuracy(network, data.test, data.test_labels)
     found = {"features": name, "test_accuracy": score, "out": str(path)}
     show(found, f"{name}: {score:.2%} of test images right: {path}", arguments.json)
+    return 0
+
+
+def bits(arguments: argparse.Namespace) -> int:
+    ask = ask_from(arguments, Bits)
+    check_outs(arguments)
+    if arguments.sets is not None:
+        check_out(arguments.sets, ".csv")
+    import numpy as np
+
+    from trainer.cli import running
+
+    opened = running.opened_by(arguments, ask)
+    of: dict[type, Any] = {type(event): event for event in judged(ask, opened)}
+    taken, exactly = of[Taken], of[Exactly]
+    found: dict[str, Any] = {"bound": taken.bound, "bound_error": taken.error}
+    prose = f"At most {taken.bound:.4f} ± {taken.error:.4f} bits/dim by the SDE's bound"
+    if exactly.why:
+        found["why"] = exactly.why
+        prose += f"; no exact value: {exactly.why}"
+    else:
+        found |= {"exact": exactly.value, "exact_error": exactly.error,
+                  "solver_error": exactly.solver, "nfe": exactly.nfe}  # fmt: skip
+        prose += (
+            f"; {exactly.value:.4f} ± {exactly.error:.4f} by the ODE ({exactly.nfe:.0f} NFE, the "
+            f"solver's error {exactly.solver:.4f})."
+        )
+    if arguments.table is not None:
+        edges = taken.edges.tolist()
+        parts = [("decoder", "", ""), *(("noise", *pair) for pair in pairwise(edges))]
+        rows = [(*part, float(cost)) for part, cost in
+                zip([*parts, ("prior", "", "")], taken.costs, strict=True)]  # fmt: skip
+        write_file(arguments.table, as_csv(("part", "log_snr_from", "log_snr_to", "bits"), rows))
+    if arguments.out is not None:
+        running.save_picture(arguments.out, heated(of[Figure].image, taken.heat.sum(0)))
+    if arguments.sets is not None:
+        sets: dict[str, list[Several]] = {name: [] for name in SETS}
+        with running.progress("image", ask.count * len(SETS)) as bar:
+            for some in several(ask, opened):
+                sets[some.name].append(some)
+                bar.update(len(some.bits))
+        values = [
+            (SETS[name], int(number), float(value))
+            for name, these in sets.items()
+            for some in these
+            for number, value in zip(some.numbers, some.bits, strict=True)
+        ]
+        write_file(arguments.sets, as_csv(("set", "image", "bits"), values))
+        found["sets"] = {name: float(np.concatenate([some.bits for some in these]).mean())
+                         for name, these in sets.items()}  # fmt: skip
+        prose += "".join(f"\n{SETS[name]}: {value:.4f}" for name, value in found["sets"].items())
+    running.show(found, prose, arguments.json)
     return 0

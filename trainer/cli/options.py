@@ -11,6 +11,7 @@ from trainer.problems import Problem
 A = TypeVar("A", bound=Ask)
 # What options are called where it is not their setting's name.
 CALLED = {"model": "run", "classes": "class", "batch": "batch-size"}
+BEGUN = CALLED | {"image": "start-image"}  # of what draws, and may begin from an image
 METAVARS = {int: "N", float: "X"}
 
 

@@ -3,12 +3,13 @@
 import io
 import os
 from argparse import Namespace
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from trainer import problems
@@ -119,6 +120,18 @@ def check_target(path: Path) -> None:
             f"The folder {path} is not empty: samples would mix with what is there. Empty it, or "
             "name another."
         )
+
+
+def save_picture(path: Path, pixels: np.ndarray) -> None:
+    """One picture, uint8 (H, W) or (H, W, 3), as a .png."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    write_file(path, stream.getvalue())
+
+
+def save_rows(path: Path, rows: Iterable[np.ndarray]) -> None:
+    """Rows of pictures, each uint8 (n, H, W) or (n, H, W, 3), under each other as one .png."""
+    save_picture(path, np.concatenate([np.concatenate(list(row), axis=1) for row in rows]))
 
 
 def save_images(path: Path, images: np.ndarray) -> None:

@@ -167,7 +167,9 @@ class CopiesView(LevelsView):
         up = sorted(self.levels, key=lambda one: one.rung.size)
         found = []
         for key, (name, series) in {**work.LINES, "copied": ("share of copies", 1)}.items():
-            points = [(one.rung.size, one.figures[key]) for one in up if key in one.figures]
+            points = [
+                (one.rung.size, one.rung.figures[key]) for one in up if key in one.rung.figures
+            ]
             if points:
                 sizes, values = np.array(points, float).T
                 found.append(Line(name, np.log10(sizes), values, series))
@@ -206,7 +208,7 @@ class CopiesView(LevelsView):
         at = self.level()
         if at is None:
             return "The models that learnt as this one draw from the same noise…"
-        found = at.figures
+        found = at.rung.figures
         words = (
             f"{found['copied']:.0%} are copies; the median sample is {found['samples']:.2f} from "
             f"its nearest training image, the median test image {found['test']:.2f}."

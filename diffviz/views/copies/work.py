@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from trainer.ask import setting
 from trainer.copying import Copying, Rung, copying
 
@@ -26,21 +24,6 @@ class Level:
 
     t: float
     rung: Rung
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Medians of distances by the names in LINES, of both models together where there are two;
-        and "copied", the share of samples that are copies."""
-        drawn = self.rung.drawn
-        found = {
-            "samples": float(np.median(np.concatenate([d.distances[:, 0] for d in drawn]))),
-            "test": float(np.median(np.concatenate([d.usual for d in drawn]))),
-            "copied": float(np.concatenate([d.copied for d in drawn]).mean()),
-        }
-        for name, values in (("apart", self.rung.apart), ("chance", self.rung.chance)):
-            if values is not None and len(values):
-                found[name] = float(np.median(values))
-        return found
 
 
 # The lines of the plot over the number of images: what is told of each, and its series.

@@ -15,7 +15,7 @@ from diffviz.widgets.heat import HeatPlot
 from diffviz.widgets.lines import FallingPlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.picker import Note, Picker
-from trainer.decision import DIGITS
+from trainer.decision import DIGITS, Told
 
 OTHER = "#E69F00"  # the frame of a continuation that is another digit than the image
 BITS = (0.0, 3.5)
@@ -54,7 +54,7 @@ class DecisionView(LevelsView):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, self.kind().times, parent, without=("chosen",))
         self.chosen = 0
-        self.told: work.Told | None = None
+        self.told: Told | None = None
         self.turn = Mosaic("The image and its noised state will stand here.")
         self.ends = Picker("What comes back from t will stand here.")
         self.images = Picker("All images will stand here.")

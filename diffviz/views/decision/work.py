@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.ask import setting
-from trainer.decision import DIGITS, Decision, Turn, decided, entropy, shares
+from trainer.decision import Decision, Told, Turn, told
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Level:
 
 def decide(ask: Deciding, places: tuple[Path, ...]) -> Iterator[Level]:
     """Every t of the first image, then of more and more; each event holds all images so far."""
-    from diffviz.views.pictures import pictures
     from trainer.decision import decisions, largest_variance, speciation
     from trainer.drawing import open_model
+    from trainer.images import pictures
 
     opened = open_model(ask, places)
     process, found = opened.model.process, dict[int, Level]()
@@ -73,36 +73,10 @@ def _level(turn: Turn, states: np.ndarray, ends: np.ndarray) -> Level:
     return Level(turn.index, turn.t, states, ends, turn.labels, turn.sureness)
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the levels tell of the n images that came back from every t, F falling `times`.
-
-    `own` (n,) is each image's own class; `shares` (F, n, 10) how often each class came back,
-    `entropy` (F, n) in bits of them, `agreement` (F, n) the share of the own class; `decided` (n,)
-    the index of the time from which on it is decided.
-    """
-
-    times: np.ndarray
-    own: np.ndarray
-    shares: np.ndarray
-    entropy: np.ndarray
-    agreement: np.ndarray
-    decided: np.ndarray
-
-    def histogram(self) -> np.ndarray:
-        """How many images of each class are decided at each time, (F, 10)."""
-        found = np.zeros((len(self.times), DIGITS))
-        np.add.at(found, (self.decided, self.own), 1)
-        return found
-
-
 def tell(levels: list[Level], agreed: float) -> Told | None:
     """What all levels of an ask tell, the latest t first; None while some t is missing."""
     if not levels or levels[-1].t > 0:
         return None
     count = min(len(level.labels) for level in levels)
     labels = np.stack([level.labels[:count] for level in levels])
-    own, found = labels[-1, :, 0], shares(labels)
-    agreement = (labels == own[None, :, None]).mean(-1)
-    times = np.array([level.t for level in levels])
-    return Told(times, own, found, entropy(found), agreement, decided(agreement, agreed))
+    return told(np.array([level.t for level in levels]), labels, agreed)

@@ -8,9 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from diffviz.shell.session import Session
+from diffviz.views.bins import BINS
 from diffviz.views.edit import work
 from diffviz.views.edit.tools import Tool, name_it
-from diffviz.views.pictures import BINS
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import BACKGROUND, Mosaic, compose
 from trainer.ask import Ask

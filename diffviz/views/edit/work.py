@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from diffviz.views.pictures import BINS, pictures
+from diffviz.views.bins import BINS
 from trainer.ask import Ask, Choice, setting
+from trainer.images import pictures
 from trainer.masks import MASKS
 from trainer.problems import Problem
 from trainer.requests import (

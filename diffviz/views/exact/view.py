@@ -6,13 +6,13 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWi
 
 from diffviz.shell.session import Session
 from diffviz.views.exact import work
-from diffviz.views.exact.work import PAIRS
 from diffviz.views.levels import LevelsView
 from diffviz.views.view import Guide
 from diffviz.widgets.caption import Words
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import Legend, Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic, compose
+from trainer.truth import PAIRS, TIMES, apart, own
 
 TITLES = {
     "noisy": "x<sub>t</sub>: images, noised",
@@ -26,7 +26,7 @@ SERIES = (1, 0, 2)
 class ExactView(LevelsView):
     """Holds every level as arrays, so that the slider only picks."""
 
-    kind, compute, prefix = work.Exact, work.compare, "exact"
+    kind, compute, prefix = work.Exact, work.look, "exact"
     explanation = (
         "<h3>Copy, Gaussian, or its own?</h3>"
         "<p>A denoiser guesses the clean image in a noisy one. Two answers are known exactly. "
@@ -43,7 +43,7 @@ class ExactView(LevelsView):
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(session, work.TIMES, parent)
+        super().__init__(session, TIMES, parent)
         self.plot = LinesPlot(
             "exactPlot", "Distances of the guesses over t", "RMS distance of the guesses"
         )
@@ -121,15 +121,15 @@ class ExactView(LevelsView):
         self.status.setText(words)
 
     def say(self) -> str:
-        at = work.own(self.levels)
+        at = own(self.levels)
         if at is None:
             return "The exact models are worked out from the training images…"
         words = (
-            f"All three are furthest apart at t = {at.t:.2f}: by {work.apart(at):.3f} and more, "
+            f"All three are furthest apart at t = {at.t:.2f}: by {apart(at):.3f} and more, "
             "of pixels from −1 to 1."
         )
         if self.work.busy:
-            words += f" {sum(bool(one.distances) for one in self.levels)} of {work.TIMES} t."
+            words += f" {sum(bool(one.distances) for one in self.levels)} of {TIMES} t."
         return words
 
     def curves(self) -> dict[str, np.ndarray]:

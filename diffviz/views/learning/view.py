@@ -23,6 +23,7 @@ from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import Line, LinesPlot
 from diffviz.widgets.picker import Picker
 from diffviz.widgets.timeline import Timeline
+from trainer.learning import Course, Drawn, distances, learn
 
 ROWS, COLUMNS = 10, 8  # of the table: checkpoints down, times across
 
@@ -53,8 +54,8 @@ class LearningView(View):
         self.work = self.latest(self._take, self._show_status)
         self.asked: work.Learning | None = None  # what is on view
         self.awaited = False  # to be drawn as soon as the models are listed
-        self.course = work.Course((), ())
-        self.drawn: dict[int, work.Drawn] = {}
+        self.course = Course((), ())
+        self.drawn: dict[int, Drawn] = {}
         self.chosen = 0
 
         kept = ("image", "start", "batch", "trained", "fraction", "chosen")
@@ -168,8 +169,8 @@ class LearningView(View):
         ask = self.wanted()
         self.awaited = ask is None
         if ask is not None:
-            self.asked, self.course, self.drawn = ask, work.Course((), ()), {}
-            self.work.ask(partial(work.learn, ask, self.session.places))
+            self.asked, self.course, self.drawn = ask, Course((), ()), {}
+            self.work.ask(partial(learn, ask, self.session.places))
         self._show_status()
 
     def stop(self) -> None:
@@ -178,7 +179,7 @@ class LearningView(View):
 
     def _take(self, events: list[Any]) -> None:
         for event in events:
-            if isinstance(event, work.Course):
+            if isinstance(event, Course):
                 self.course, self.drawn = event, {}
                 self.training.set_count(len(event.steps))
             else:
@@ -188,14 +189,14 @@ class LearningView(View):
         self._show_plot()
         self._show_status()
 
-    def at(self) -> work.Drawn | None:
+    def at(self) -> Drawn | None:
         """What the checkpoint nearest to the upper slider's place has drawn."""
         if not self.drawn:
             return None
         place = self.training.fraction() * (len(self.course.steps) - 1)
         return self.drawn[min(self.drawn, key=lambda index: (abs(index - place), index))]
 
-    def _time(self, drawn: work.Drawn) -> int:
+    def _time(self, drawn: Drawn) -> int:
         return round(self.timeline.fraction() * (len(drawn.times) - 1))
 
     def show_place(self) -> None:
@@ -224,7 +225,7 @@ class LearningView(View):
         places = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int)
         return [int(k) for k in places]
 
-    def _show_table(self, drawn: work.Drawn, k: int) -> None:
+    def _show_table(self, drawn: Drawn, k: int) -> None:
         rows, columns = self.rows(), self.columns(len(drawn.times))
         cells = [self.drawn[r].guesses[c, self.chosen] for r in rows for c in columns]
         self.table.show_images(np.stack(cells), columns=len(columns))
@@ -238,7 +239,7 @@ class LearningView(View):
         if last is None or len(known) < 2:
             self.plot.show_lines([])
             return
-        apart = np.stack([work.distances(self.drawn[k].guesses[-1], last.guesses[-1])
+        apart = np.stack([distances(self.drawn[k].guesses[-1], last.guesses[-1])
                           for k in known])  # fmt: skip
         x = np.array([self.course.seen[k] for k in known]) / 1000
         self.plot.set_ranges((0, float(x.max())), (0, max(0.05, 1.1 * float(apart.max()))))

@@ -5,30 +5,15 @@ from typing import Any
 import numpy as np
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from diffviz.views.likelihood import work
-from diffviz.views.likelihood.work import LEVELS
 from diffviz.widgets.caption import Words
 from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
+from trainer.bits import LEVELS, Exactly, Figure, Taken, coloured, heated
 
-HOT = np.array([255.0, 176.0, 0.0])  # the colour of pixels that cost most
 STOPS = LEVELS + 3  # of the slider: all; the prior, from noise to image, the decoder
 
 
-def coloured(image: np.ndarray) -> np.ndarray:
-    """A picture (H, W) or (H, W, 3) as (H, W, 3)."""
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
-
-
-def heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The picture (H, W[, 3]) darkened, and over it in HOT what its pixels cost, heat (H, W)."""
-    most = np.quantile(heat, 0.995)
-    share = (heat / most if most > 0 else np.zeros_like(heat)).clip(0, 1)[..., None] ** 0.7
-    found: np.ndarray = 0.35 * coloured(image) * (1 - share) + HOT * share
-    return found.round().astype(np.uint8)
-
-
-def band_name(taken: work.Taken, band: int) -> str:
+def band_name(taken: Taken, band: int) -> str:
     """What the costs at that place are of; -1: of all."""
     if not 0 < band <= LEVELS:
         return {-1: "all parts together", 0: "decoder"}.get(band, "prior")
@@ -61,8 +46,8 @@ class PictureHalf(QWidget):
         column.addWidget(self.costs, 4)
 
     @property
-    def taken(self) -> work.Taken | None:
-        return self.found.get(work.Taken)
+    def taken(self) -> Taken | None:
+        return self.found.get(Taken)
 
     def go(self, fraction: float) -> None:
         """Let the map be of the slider's place."""
@@ -78,7 +63,7 @@ class PictureHalf(QWidget):
 
     def show_all(self) -> None:
         """Bring everything up to date."""
-        figure, taken = self.found.get(work.Figure), self.taken
+        figure, taken = self.found.get(Figure), self.taken
         if figure is None:
             self.pair.show_images(None)
         else:
@@ -115,7 +100,7 @@ class PictureHalf(QWidget):
         return lines
 
     def _words(self) -> str:
-        taken, exact = self.taken, self.found.get(work.Exactly)
+        taken, exact = self.taken, self.found.get(Exactly)
         if taken is None:
             return ""
         words = f"at most {taken.bound:.3f} ± {taken.error:.3f} by the SDE's bound"
@@ -130,7 +115,7 @@ class PictureHalf(QWidget):
 
     def film(self) -> list[np.ndarray]:
         """The map, from the prior's through all noise to the decoder's."""
-        figure, taken = self.found.get(work.Figure), self.taken
+        figure, taken = self.found.get(Figure), self.taken
         if figure is None or taken is None:
             return []
         return [heated(figure.image, heat)[None] for heat in taken.heat[::-1]]

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from diffviz.views.likelihood import work
-from diffviz.views.likelihood.work import SETS
 from diffviz.widgets.caption import Words
 from diffviz.widgets.lines import BarePlot, Legend, Line
 from diffviz.widgets.picker import Note, Picker
+from trainer.bits import SETS, Several
 
 MOST_SHOWN = 200  # ranked images: of more the first and the last half
 WIDE = 1.7  # how much wider than high the ranking's room is
@@ -31,7 +30,7 @@ class SetsHalf(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.sets: dict[str, list[work.Several]] = {}
+        self.sets: dict[str, list[Several]] = {}
         self.ranked = np.zeros(0, int)  # numbers of the test images on view
         self.ranking = Picker("The test images will stand here, the likeliest first.")
         self.ranking.setObjectName("likelyRankView")

@@ -12,10 +12,10 @@ from diffviz.shell.session import Session
 from diffviz.views.likelihood import work
 from diffviz.views.likelihood.picture import STOPS, PictureHalf
 from diffviz.views.likelihood.sets import SetsHalf
-from diffviz.views.likelihood.work import SETS
 from diffviz.views.view import Guide, View
 from diffviz.widgets.formula import Formula
 from diffviz.widgets.timeline import Timeline
+from trainer.bits import SETS, Exactly, Several
 
 
 class LikelihoodView(View):
@@ -89,9 +89,9 @@ class LikelihoodView(View):
                 self.asked, self.picture.found, self.wrong = ask, {}, ""
                 if before is None or _of_sets(ask) != _of_sets(before):
                     self.sets.sets = {}
-                    self.all.ask(partial(work.several, ask, self.session.places))
+                    self.all.ask(partial(work.all_sets, ask, self.session.places))
                 self.all.pause()
-                self.one.ask(partial(work.judged, ask, self.session.places))
+                self.one.ask(partial(work.one, ask, self.session.places))
                 self._show()
         self.show_status()
 
@@ -102,7 +102,7 @@ class LikelihoodView(View):
 
     def _take(self, events: list[Any]) -> None:
         for event in events:
-            if isinstance(event, work.Several):
+            if isinstance(event, Several):
                 self.sets.sets.setdefault(event.name, []).append(event)
             else:
                 self.picture.found[type(event)] = event
@@ -133,7 +133,7 @@ class LikelihoodView(View):
 
     def bits(self) -> float | None:
         """The picture's bits/dim, judged as the sets are; None while it is not."""
-        taken, exact = self.picture.taken, self.picture.found.get(work.Exactly)
+        taken, exact = self.picture.taken, self.picture.found.get(Exactly)
         if self.asked is not None and self.asked.by == "exact":
             return None if exact is None or exact.why else float(exact.value)
         return None if taken is None else float(taken.bound)
@@ -181,7 +181,7 @@ class LikelihoodView(View):
 
     def visit(self, guide: Guide) -> None:
         self.form.set_values({"count": 40})
-        guide.wait(lambda: work.Exactly in self.picture.found and not self.all.busy,
+        guide.wait(lambda: Exactly in self.picture.found and not self.all.busy,
                    "pictures were judged")  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from diffviz.widgets.graph import Graph, Node
 from diffviz.widgets.lines import Line, LinesPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.themed import picture
+from trainer import inside
+from trainer.inside import Level
 
 MARK = "#E69F00"
 WIDER = 2.2  # so many times as wide as high is the room for feature maps
@@ -80,7 +82,7 @@ def shape_of(shape: tuple[int, ...]) -> str:
 class NetworkView(LevelsView):
     """Holds every level as arrays, so that slider and pointer only pick."""
 
-    kind, compute, prefix = work.Network, work.inside, "network"
+    kind, compute, prefix = work.Network, work.look, "network"
     explanation = (
         "<h3>What is inside?</h3>"
         "<p>Above, the network's <b>blocks</b> in the order in which they are called, from left to "
@@ -100,7 +102,7 @@ class NetworkView(LevelsView):
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(session, work.TIMES, parent, ("block",))
+        super().__init__(session, inside.TIMES, parent, ("block",))
         self.anatomy: Any = None
         self.block = -1
         self.graph = Graph("The network's blocks will stand here.")
@@ -173,9 +175,9 @@ class NetworkView(LevelsView):
             self._show_graph()
 
     def _take(self, events: list[Any]) -> None:
-        levels = [event for event in events if isinstance(event, work.Level)]
+        levels = [event for event in events if isinstance(event, Level)]
         for event in events:
-            if not isinstance(event, work.Level):
+            if not isinstance(event, Level):
                 self.anatomy = event
                 if not 0 <= self.block < len(event.blocks):
                     self.block = len(event.blocks) // 2
@@ -214,7 +216,7 @@ class NetworkView(LevelsView):
 
     def show_time(self) -> None:
         """Put what is computed nearest to the slider into the views."""
-        at: work.Level | None = self.level()
+        at: Level | None = self.level()
         self.images.show_images(at.images if at else None, 2)
         maps = at.maps[self.block] if at and 0 <= self.block < len(at.maps) else None
         self.maps.show_images(maps, None if maps is None else round((WIDER * len(maps)) ** 0.5))
@@ -234,7 +236,7 @@ class NetworkView(LevelsView):
         if at and self.levels:
             self.show_status()
 
-    def _show_changing(self, at: work.Level | None) -> None:
+    def _show_changing(self, at: Level | None) -> None:
         """The directions at that t, or while they are not there at the nearest that has some."""
         known = [one for one in self.levels if one.changing is not None]
         rows, words = None, HEADS["changing"]
@@ -242,17 +244,17 @@ class NetworkView(LevelsView):
             near = min(known, key=lambda one: abs(one.t - at.t))
             rows = near.changing.pictures.reshape(-1, *near.changing.pictures.shape[2:])
             words += "" if near is at else f", at t = {near.t:.3f}"
-        self.changing.show_images(rows, 1 + len(work.WALK))
+        self.changing.show_images(rows, 1 + len(inside.WALK))
         self.heads["changing"].setText(words)
 
-    def _lines(self, at: work.Level | None) -> list[Line]:
+    def _lines(self, at: Level | None) -> list[Line]:
         if at is None:
             return []
         found: dict[str, np.ndarray | None] = {}
         if 0 <= self.block < len(at.power):
             found["this block's maps"] = at.power[self.block]
         for name, image in zip(("x_t", "guess"), at.images, strict=True):
-            found[name] = work.power_of_picture(image)
+            found[name] = inside.power_of_picture(image)
         lines = [
             Line(name, np.arange(1.0, len(power)), power[1:], series)  # the mean is taken away
             for series, (name, power) in enumerate(found.items(), start=1)
@@ -264,7 +266,7 @@ class NetworkView(LevelsView):
 
     def _show_attention(self, *_pixel: int) -> None:
         """What the pixel under the pointer looks at: the middle one until there is a pointer."""
-        at: work.Level | None = self.level()
+        at: Level | None = self.level()
         if at is None or not at.attention:
             self.attention.show_images(None)
             self.attention.set_placeholder(
@@ -289,7 +291,7 @@ class NetworkView(LevelsView):
         self.status.setText(words)
 
     def say(self) -> str:
-        at: work.Level | None = self.level()
+        at: Level | None = self.level()
         if at is None:
             return "The network is called at a late, a middle and an early t first, then between."
         words = ""
@@ -307,7 +309,7 @@ class NetworkView(LevelsView):
             )
         if self.work.busy:
             whole = sum(one.changing is not None for one in self.levels)
-            words += f" {len(self.levels)} of {work.TIMES} t, directions at {whole}."
+            words += f" {len(self.levels)} of {inside.TIMES} t, directions at {whole}."
         return words
 
     def ask(self) -> work.Network:

@@ -169,8 +169,8 @@ def stages(
     Classes, if it knows any, are asked for in turn and plainly, as its training's previews are.
     None comes after each sampling step, so that stopping never waits for long.
     """
-    from diffviz.views.pictures import pictures
     from trainer.drawing import draw, open_model
+    from trainer.images import pictures
     from trainer.runs import Run
     from trainer.runs.averages import averages_of
 

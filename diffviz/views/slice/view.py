@@ -17,6 +17,7 @@ from diffviz.widgets.formula import Formula
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.themed import picture
 from trainer.catalogue import EXACT
+from trainer.slices import TIMES, Known
 
 LETTERS = "ABC"
 LONGER = 3.0  # arrows are drawn so much longer than the way to the guess, before they are shortened
@@ -50,7 +51,7 @@ class SlicePlot(FieldPlot):
         for letter in self.letters:
             letter.setColor(palette.color(QPalette.ColorRole.Text))
 
-    def show_known(self, known: work.Known | None, corners: np.ndarray) -> None:
+    def show_known(self, known: Known | None, corners: np.ndarray) -> None:
         """Show what a model knows in the plane, and the corners (3, 2); None: nothing."""
         self.heat = None if known is None else known.heat
         self.axis = np.linspace(-1, 1, 0 if known is None else len(known.arrows))
@@ -63,7 +64,7 @@ class SlicePlot(FieldPlot):
 class SliceView(LevelsView):
     """Holds every level as arrays, so that the slider only picks."""
 
-    kind, compute, prefix = work.Slice, work.slices, "slice"
+    kind, compute, prefix = work.Slice, work.look, "slice"
     explanation = (
         "<h3>The score field of images</h3>"
         "<p>Every image is a point with as many coordinates as pixels. The square is a part of the "
@@ -82,7 +83,7 @@ class SliceView(LevelsView):
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(session, work.TIMES, parent)
+        super().__init__(session, TIMES, parent)
         self.at = -1  # the point under the pointer; -1: the middle
         self.plots: dict[str, SlicePlot] = {}
         self.titles: dict[str, QLabel] = {}
@@ -194,7 +195,7 @@ class SliceView(LevelsView):
             f"exact score alike would miss {100 * at.exact.rough:.0f} %."
         )
         if self.work.busy:
-            words += f" {len(self.levels)} of {work.TIMES} t."
+            words += f" {len(self.levels)} of {TIMES} t."
         return words
 
     def grid(self) -> np.ndarray | None:
@@ -221,6 +222,6 @@ class SliceView(LevelsView):
 
     def visit(self, guide: Guide) -> None:
         self.form.set_values({"points": 9, "known": 2000})
-        guide.wait(lambda: len(self.levels) == work.TIMES and not self.work.busy,
+        guide.wait(lambda: len(self.levels) == TIMES and not self.work.busy,
                    "the plane was computed")  # fmt: skip
         self.go(0.3)

@@ -49,8 +49,8 @@ def look(ask: Spectra, places: tuple[Path, ...]) -> Iterator[Ground | Seen]:
     """What `spectra` finds of a model that is looked up in `places`, ready to be shown."""
     import torch
 
-    from diffviz.views.pictures import pictures
     from trainer.drawing import open_model
+    from trainer.images import pictures
 
     for event in spectra(ask, open_model(ask, places)):
         if isinstance(event, Ground):

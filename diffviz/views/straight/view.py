@@ -18,7 +18,7 @@ from diffviz.widgets.formula import Formula
 from diffviz.widgets.lines import FallingPlot, Legend, Line
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.themed import picture
-from trainer.straight import Flowed
+from trainer.straight import FEW, Flowed
 
 TRAILS = 60  # particles whose way is drawn
 SHOWN = 6  # images in few steps
@@ -30,7 +30,7 @@ SERIES = (1, 0, 2, 3, 4, 5)
 class StraightView(LevelsView):
     """Holds ways as arrays, so that the slider only picks; learns the plane's flow on request."""
 
-    kind, compute, prefix = work.Straight, work.follow, "straight"
+    kind, compute, prefix = work.Straight, work.look, "straight"
     explanation = (
         "<h3>Are the ways straight?</h3>"
         "<p>Seen as y = x<sub>t</sub> / (α + σ), every noised image lies on the straight line from "
@@ -57,7 +57,7 @@ class StraightView(LevelsView):
         images = QGridLayout()
         for column, (name, words) in enumerate((
             ("states", "On the way, at s"), ("guesses", "Where it seems to lead"),
-            ("few", f"In {', '.join(map(str, work.FEW))} steps, and all the way"),
+            ("few", f"In {', '.join(map(str, FEW))} steps, and all the way"),
         )):  # fmt: skip
             images.addWidget(QLabel(words), 0, column, Qt.AlignmentFlag.AlignHCenter)
             view = Mosaic("Following the ways…")

@@ -20,7 +20,7 @@ from diffviz.controls.beginning import BeginningChoice
 from diffviz.controls.fields import narrow
 from diffviz.controls.form import Form
 from diffviz.shell.session import ROWS, Session
-from diffviz.views.pictures import BINS
+from diffviz.views.bins import BINS
 from diffviz.views.trajectories import work
 from diffviz.views.trajectories.films import Films
 from diffviz.views.view import Guide, View

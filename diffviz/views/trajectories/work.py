@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from diffviz.views.pictures import BINS, pictures
+from diffviz.views.bins import BINS
 from trainer.ask import Choice, setting
 from trainer.config import MOST_SEED
+from trainer.images import pictures
 from trainer.requests import Beginning, Drawing, Sampling, classes_of_version_1, picture
 
 if TYPE_CHECKING:
