@@ -174,7 +174,7 @@ class PictureField(QAbstractSpinBox):
         with suppress(Problem):  # whoever asks for it is told
             if self._value.startswith(HELD):
                 # The stub asks for bytes, which PySide refuses.
-                return QImage.fromData(png_of(self._value), "PNG")  # type: ignore[call-overload]
+                return QImage.fromData(png_of(self._value), "PNG")  # type: ignore[arg-type]
         return QImage()
 
     def menu(self) -> QMenu:
