@@ -31,10 +31,11 @@ from diffviz.jobs import Job
 from diffviz.shell import faults, loading
 from diffviz.shell.actions import Action, add_action, make_menus
 from diffviz.shell.files import Files
+from diffviz.shell.garbage import Garbage
 from diffviz.shell.navigation import Stage
 from diffviz.shell.palette import Palette
 from diffviz.shell.session import Session
-from diffviz.views import FIRST, GROUPS, SIDE, VIEWS
+from diffviz.views import FIRST, GROUPS, SIDE, VIEWS, view_of
 from diffviz.views.view import View
 from diffviz.widgets.plot import Plot
 from trainer.problems import Problem
@@ -48,17 +49,13 @@ THEMES = {
 }
 
 
-def view_of(kept: object) -> str:
-    """The id of the view that is kept by its id or, before version 2, by its title."""
-    return next((name for name, entry in VIEWS.items() if entry.title == kept), str(kept))
-
-
 class MainWindow(QMainWindow):
     """Training's controls on the left; on the right the stage, a tab for each view."""
 
     def __init__(self, home: Path) -> None:
         super().__init__()
         self.session = Session(home, self)
+        self.garbage = Garbage(self)
         self.kept = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
         self.views: dict[str, View] = {}  # by id, as they come
         self.later = iter([name for name in VIEWS if name not in (SIDE, FIRST)])
@@ -157,9 +154,8 @@ class MainWindow(QMainWindow):
         bar.setNativeMenuBar(False)  # which could have nothing beside it
         stage.top.setParent(bar)
         bar.setMinimumHeight(stage.top.sizeHint().height())
-        find = Action(
-            "findAction", "&Find a view or command", "Ctrl+K", lambda: Palette(self).show()
-        )
+        find = Action("findAction", "&Find a view or command", "Ctrl+K",
+                      lambda: Palette(self).show())  # fmt: skip
         stage.offer(add_action(self, menu, find))
         menu.addSeparator()
         self.group_menus = [menu.addMenu(name) for name in GROUPS]
@@ -239,6 +235,7 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(10, self, self._grow)
         else:
             self.ready = True
+            self.garbage.settle()
             self.training.settled.start()
 
     def _make(self, name: str) -> None:
@@ -398,3 +395,4 @@ class MainWindow(QMainWindow):
         for job in list(self.jobs):
             job.shutdown()
         self.session.shutdown()
+        self.garbage.shutdown()

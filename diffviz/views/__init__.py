@@ -5,7 +5,7 @@ A view's tip is the question that it answers, and how.
 
 from trainer.catalogue import Catalogue, Entry
 
-__all__ = ["FIRST", "GROUPS", "SIDE", "VIEWS"]
+__all__ = ["FIRST", "GROUPS", "SIDE", "VIEWS", "view_of"]
 # The headings that views stand under, in order, and what is asked there.
 GROUPS = {
     "Draw": "What does a model draw, and what steers it?",
@@ -100,3 +100,8 @@ VIEWS = Catalogue(
 )  # fmt: skip
 # The view whose controls stand at the left, and the one that is on the stage at first.
 SIDE, FIRST = "training", "trajectories"
+
+
+def view_of(kept: object) -> str:
+    """The id of the view that is kept by its id or, before version 2, by its title."""
+    return next((name for name, entry in VIEWS.items() if entry.title == kept), str(kept))

@@ -1,0 +1,42 @@
+"""Python's garbage collection, kept to the window's thread."""
+
+import gc
+
+from PySide6.QtCore import QObject, QTimer
+
+TICK_MS = 250
+
+
+class Garbage(QObject):
+    """Collects garbage in place of Python itself, for as long as the window is there.
+
+    Python collects wherever it happens to allocate. On a worker's thread that would delete objects
+    of Qt's away from their own thread, which now and then crashes; and each full collection holds
+    all threads for 0.2 s, most of it over what was loaded at the start and will never go.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        gc.disable()
+        self.settled = False
+        self.timer = QTimer(self, interval=TICK_MS)
+        self.timer.timeout.connect(self.collect)
+        self.timer.start()
+
+    def settle(self) -> None:
+        """All that was loaded by now stays: look at it no more."""
+        gc.freeze()
+        self.settled = True
+
+    def collect(self) -> None:
+        """What Python would collect by now, youngest first; the oldest once all is loaded."""
+        most, counts = gc.get_threshold(), gc.get_count()
+        for generation in range(3 if self.settled else 2):
+            if counts[generation] > most[generation]:
+                gc.collect(generation)
+
+    def shutdown(self) -> None:
+        """Leave it to Python again."""
+        self.timer.stop()
+        gc.unfreeze()
+        gc.enable()
