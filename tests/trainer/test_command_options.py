@@ -130,6 +130,8 @@ def test_bad_arguments_leave_with_2_and_one_sentence(line, words, capsys):
         ("interpolate --run {run} --out y --from 0 --to 1", ".png"),
         ("interpolate --run {run} --out y.png --from 0 --to 99999", "99999"),
         ("train --run new --process vp --steps 9", "'vp' has no option 'steps'"),
+        ("sample --run {run} --out y.png --frames y.csv", "y.csv"),
+        ("evaluate --samples {png} --table y.png", "y.png"),
         ("exact --run {run} --out y.png", "y.png"),
         ("exact --run {run} --out y.csv --image 10000", "0 to 9999"),
         ("decision --run {run} --out y.csv --sampler ddim", "no noise of its own"),

@@ -12,7 +12,7 @@ from trainer import inside
 from trainer.__main__ import main
 from trainer.bits import LEVELS, Bits, Exactly, Figure, Taken, heated, judged, seeded
 from trainer.data import load
-from trainer.drawing import drawn_images, open_model
+from trainer.drawing import draw, drawn_images, open_model
 from trainer.inside import Inside, inspect
 from trainer.learning import distances
 from trainer.likelihood import dequantised
@@ -33,6 +33,9 @@ def told(tmp_path, capsys):
         assert main([command, "--run", str(model), *line.split(), *outs, "--json"]) == 0
         found = {}
         for name, path in paths.items():
+            if path.suffix == ".npz":
+                found[name] = dict(np.load(path))
+                continue
             if path.suffix == ".png":
                 found[name] = np.array(Image.open(path))
                 continue
@@ -169,8 +172,12 @@ def test_the_way_to_one_image_is_straight(told):
 
 def test_a_networks_blocks_add_up(run, told, monkeypatch):
     monkeypatch.setattr(inside, "TIMES", 3)
-    found, tables = told("network", run.folder, "--count 2", out="b.csv", directions="d.csv")
-    anatomy = next(inspect(Inside(model=str(run.folder)), open_model(Inside(str(run.folder)))))
+    found, tables = told(
+        "network", run.folder, "--count 2", out="b.csv", directions="d.csv", maps="m.npz"
+    )
+    ask = Inside(model=str(run.folder), count=2)
+    opened = open_model(ask)
+    anatomy = next(inspect(ask, opened))
     for block, row in zip(anatomy.blocks, tables["out"], strict=True):
         assert (row["name"], row["kind"]) == (block.name, block.kind)
         assert tuple(map(int, row["shape"].split("x"))) == block.shape
@@ -180,6 +187,17 @@ def test_a_networks_blocks_add_up(run, told, monkeypatch):
     assert found["parameters"] == column(tables["out"], "parameters").sum()
     assert found["flops"] == column(tables["out"], "flops").sum()
     assert len(tables["directions"]) == 3 * 2
+    maps, levels = tables["maps"], list(inspect(ask, opened))[1:4]
+    assert (np.diff(maps["t"]) < 0).all()
+    for level in levels:
+        (place,) = np.flatnonzero(maps["t"] == level.t)
+        for k, answer in enumerate(level.maps):
+            assert (answer is None) == (f"maps_{k}" not in maps)
+            assert answer is None or np.array_equal(maps[f"maps_{k}"][place], answer)
+        for k, table in level.attention:
+            assert np.array_equal(maps[f"attention_{k}"][place], table)
+    alone, _ = told("network", run.folder, "--count 2", maps="m.npz")
+    assert "directions" not in alone
 
 
 def test_what_can_change_under_a_gaussian_are_its_principal_axes(told, monkeypatch):
@@ -234,3 +252,31 @@ def test_a_gaussians_density_in_the_plane_is_its_scores_integral(told):
     assert column(rows, "learnt_a") == pytest.approx(column(rows, "exact_a"), abs=1e-3)
     assert tables["out"].shape == (2 * 121, 19 * 121)
     assert np.abs(tables["out"][:121].astype(int) - tables["out"][121:]).max() <= 3
+
+
+def test_frames_are_what_a_script_draws(run, told):
+    _, tables = told("sample", run.folder, "--count 3 --steps 4 --batch-size 2", out="a.png",
+                     frames="frames.npz")  # fmt: skip
+    ask = Drawing(model=str(run.folder), count=3, steps=4, batch=2)
+    stages = list(draw(ask, open_model(ask)))
+    frames = tables["frames"]
+    assert frames["x"].shape == frames["x0"].shape == (5, 3, 1, 28, 28)
+    for stage in stages:
+        part = slice(stage.first, stage.first + stage.count)
+        assert frames["t"][stage.frame.index] == pytest.approx(stage.frame.t)
+        assert np.array_equal(frames["x"][stage.frame.index, part], stage.frame.x)
+        assert np.array_equal(frames["x0"][stage.frame.index, part], stage.frame.x0)
+    assert np.array_equal(frames["x"][-1], frames["x0"][-1])
+
+
+def test_training_images_are_their_own_nearest(tmp_path, capsys):
+    data, places = load("mnist"), [5, 17, 4, 59_999, 300]
+    np.savez(tmp_path / "a.npz", images=data.train[places])
+    line = f"evaluate --samples {tmp_path / 'a.npz'} --table {tmp_path / 'a.csv'} --json"
+    assert main(line.split()) == 0
+    with open(tmp_path / "a.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    assert column(rows, "nearest").tolist() == places
+    assert column(rows, "distance") == pytest.approx(0, abs=1e-2)
+    assert column(rows, "digit").tolist() == data.train_labels[places].tolist()
+    assert column(rows, "sure").min() > 0.5

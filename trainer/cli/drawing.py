@@ -1,10 +1,17 @@
 """Commands that draw: sample, inpaint, restore."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.cli.options import BEGUN, Commands, add_device, add_option, add_settings, ask_from
+from trainer.cli.outputs import check_out
+from trainer.problems import Problem
 from trainer.requests import Drawing, Inpainting, Restoring
+
+if TYPE_CHECKING:
+    from trainer.drawing import Stage
 
 OUT_HELP = "a .png (one sheet), an .npz (array images, N x C x H x W), or a folder of PNGs"
 EDITED = 0.5  # to what time an image to start from is noised unless --start says
@@ -22,6 +29,10 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--out", type=Path, required=True, help=OUT_HELP)
     add_settings(command, Drawing, required=("model",), called=BEGUN)
+    command.add_argument(
+        "--frames", type=Path, help="the .npz to write of all steps: arrays t (T), and x_t and the "
+        "guesses of x0 there, x and x0, float32 (T x N x C x H x W)",
+    )  # fmt: skip
     add_option(command)
     add_device(command)
 
@@ -58,7 +69,31 @@ def add(commands: Commands) -> None:
 def sample(arguments: argparse.Namespace) -> int:
     if hasattr(arguments, "image") and not hasattr(arguments, "start"):
         arguments.start = EDITED
-    return _save(arguments, ask_from(arguments, Drawing), "images", {})
+    ask = ask_from(arguments, Drawing)
+    if arguments.frames is None:
+        return _save(arguments, ask, "images", {})
+    check_out(arguments.frames, ".npz")
+    import numpy as np
+
+    from trainer.cli import running
+    from trainer.training.distributed import team
+
+    if team().size > 1:
+        raise Problem("Several processes share the drawing: leave --frames out, or torchrun.")
+    times: dict[int, float] = {}
+    states: dict[int, list[np.ndarray]] = {}
+    guesses: dict[int, list[np.ndarray]] = {}
+
+    def seen(stage: "Stage") -> None:
+        frame = stage.frame
+        times[frame.index] = frame.t
+        states.setdefault(frame.index, []).append(frame.x.float().cpu().numpy())
+        guesses.setdefault(frame.index, []).append(frame.x0.float().cpu().numpy())
+
+    status = _save(arguments, ask, "images", {}, seen)
+    x, x0 = (np.stack([np.concatenate(part) for part in one.values()]) for one in (states, guesses))
+    running.save_arrays(arguments.frames, t=np.array(list(times.values())), x=x, x0=x0)
+    return status
 
 
 def inpaint(arguments: argparse.Namespace) -> int:
@@ -87,13 +122,20 @@ def restore(arguments: argparse.Namespace) -> int:
     return _save(arguments, ask, words, {"training_images": found.effective})
 
 
-def _save(arguments: argparse.Namespace, ask: Drawing, words: str, facts: dict[str, float]) -> int:
-    """Draw what is asked, write it, and tell of it, in `words` or with these `facts`."""
+def _save(
+    arguments: argparse.Namespace,
+    ask: Drawing,
+    words: str,
+    facts: dict[str, float],
+    seen: "Callable[[Stage], object]" = lambda _: None,
+) -> int:
+    """Draw what is asked, write it, and tell of it, in `words` or with these `facts`; whoever has
+    `seen` the stages makes more of them."""
     from trainer.cli import running
     from trainer.training.distributed import team
 
     running.check_target(arguments.out)
-    images, nfe = running.drawn(ask, running.opened_by(arguments, ask))
+    images, nfe = running.drawn(ask, running.opened_by(arguments, ask), seen)
     if not team().leads:
         return 0
     running.save_images(arguments.out, images)

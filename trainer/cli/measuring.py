@@ -16,7 +16,12 @@ from trainer.problems import Problem, write_file
 from trainer.requests import GUIDED, Drawing, Evaluation, Likelihood
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from trainer.data import ImageSet
     from trainer.metrics import Report
+
+EACH = ("image", "digit", "sure", "nearest", "distance")
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +42,10 @@ def add(commands: Commands) -> None:
     images = settings_of(ExperimentConfig)["dataset"].tip.partition(": ")[2]
     command.add_argument("--dataset", help=f"compare with it: {images} (the run's, or mnist)")
     command.add_argument("--save", type=Path, help="keep the drawn images in this .npz")
+    command.add_argument(
+        "--table", type=Path, help="the .csv to write of each image: the digit that the classifier "
+        "sees, how sure it is, and the nearest training image",
+    )  # fmt: skip
 
     command = commands.add(
         "likelihood",
@@ -113,6 +122,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     if arguments.save is not None:
         running.check_target(arguments.save)
+    if arguments.table is not None:
+        check_out(arguments.table, ".csv")
     found: dict[str, Any] = {}
     if arguments.samples is not None:
         data = running.with_bar(reading(arguments.dataset or "mnist"))
@@ -129,8 +140,22 @@ def evaluate(arguments: argparse.Namespace) -> int:
         if arguments.save is not None:
             running.save_images(arguments.save, images)
     report = metrics.evaluate(images, data, ask.features)
+    if arguments.table is not None:
+        write_file(arguments.table, as_csv(EACH, one_by_one(images, data)))
     running.show(found | dataclasses.asdict(report), table(report), arguments.json)
     return 0
+
+
+def one_by_one(images: "np.ndarray", data: "ImageSet") -> list[tuple[Any, ...]]:
+    """EACH of images, uint8 (N, C, H, W): no digits where the classifier knows none."""
+    from trainer import metrics
+
+    numbers, gaps = metrics.nearest(images, data.train)
+    words: list[tuple[Any, Any]] = [("", "")] * len(images)
+    if metrics.knows(data):
+        words = list(zip(*(part.tolist() for part in metrics.classify(images)), strict=True))
+    rows = zip(words, numbers.tolist(), gaps.tolist(), strict=True)
+    return [(k, *word, number, gap) for k, (word, number, gap) in enumerate(rows)]
 
 
 def table(report: "Report") -> str:

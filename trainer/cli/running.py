@@ -3,7 +3,7 @@
 import io
 import os
 from argparse import Namespace
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from trainer import problems
 from trainer.data.samples import grid_png
 from trainer.devices import best_device
-from trainer.drawing import Opened, draw, open_model
+from trainer.drawing import Opened, Stage, draw, open_model
 from trainer.events import Reading, outcome
 from trainer.problems import Problem, file_problems, write_file
 from trainer.requests import GUIDED, Drawing, OfModel
@@ -90,11 +90,17 @@ def check_guidance(ask: Drawing, run: Run, option: str) -> None:
         raise Problem(f"{option} needs a class to guide to: give --class each, or numbers.")
 
 
-def drawn(ask: Drawing, opened: Opened) -> tuple[np.ndarray, int]:
-    """All images of an ask, uint8 (N, C, H, W), on every rank; and evaluations for each."""
+def drawn(
+    ask: Drawing, opened: Opened, seen: Callable[[Stage], object] = lambda _: None
+) -> tuple[np.ndarray, int]:
+    """All images of an ask, uint8 (N, C, H, W), on every rank; and evaluations for each.
+
+    Every stage that this rank draws is `seen`.
+    """
     ours, parts, nfe = team(), {}, 0
     with progress("image", ask.count) as bar:
         for stage in draw(ask, opened, ours.rank, ours.size):
+            seen(stage)
             nfe = stage.frame.nfe
             bar.set_postfix(step=f"{stage.frame.index}/{ask.steps}", nfe=nfe)
             if stage.last:
@@ -134,14 +140,19 @@ def save_rows(path: Path, rows: Iterable[np.ndarray]) -> None:
     save_picture(path, np.concatenate([np.concatenate(list(row), axis=1) for row in rows]))
 
 
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Arrays by their names as an .npz."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_file(path, content.getvalue())
+
+
 def save_images(path: Path, images: np.ndarray) -> None:
     """Images as one .png sheet, as the array `images` of an .npz, or one by one in a folder."""
     if path.suffix == ".png":
         write_file(path, grid_png(images))
     elif path.suffix == ".npz":
-        content = io.BytesIO()
-        np.savez_compressed(content, images=images)
-        write_file(path, content.getvalue())
+        save_arrays(path, images=images)
     else:
         with file_problems("make the folder", path):
             path.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.catalogue import EXACT
 from trainer.cli.options import Commands, add_device, add_option, add_settings, ask_from
@@ -13,6 +13,9 @@ from trainer.problems import Problem, write_file
 from trainer.slices import Slicing, slices
 from trainer.straight import Straightness, follow
 from trainer.truth import PAIRS, TIMES, Truth, apart, compare, own
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CLOSED = "There is no network inside: the model is worked out in closed form."
 
@@ -60,12 +63,15 @@ def add(commands: Commands) -> None:
         network,
         "tell a network's blocks, what each costs, and what can still change in its guess",
         "A row a block: shape, parameters, FLOPs, milliseconds, and the blocks it reads. "
-        "--directions has a row a t and direction of the guess's Jacobian.",
+        "--directions has a row a t and direction of the guess's Jacobian. --maps has arrays: t, "
+        "each block's answers at these t as bytes, 0 at 127.5 (maps_K), and what each place of an "
+        "attention looks at, 255 where most (attention_K).",
         "--run runs/first --out blocks.csv --directions directions.csv",
     )
     add_settings(command, Inside, required=("model",))
     command.add_argument("--out", type=Path, help="the .csv to write of the blocks")
     command.add_argument("--directions", type=Path, help="the .csv to write of the directions")
+    command.add_argument("--maps", type=Path, help="the .npz to write of feature maps")
     add_device(command)
 
     command = commands.add(
@@ -186,25 +192,29 @@ def straight(arguments: argparse.Namespace) -> int:
 
 def network(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Inside)
-    for path in (arguments.out, arguments.directions):
+    directions, maps = arguments.directions, arguments.maps
+    for path, ending in ((arguments.out, ".csv"), (directions, ".csv"), (maps, ".npz")):
         if path is not None:
-            check_out(path, ".csv")
+            check_out(path, ending)
+    import numpy as np
+
     from trainer.anatomy import Anatomy
     from trainer.cli import running
 
     seen: Anatomy | None = None
-    levels: list[Level] = []
+    found_at: dict[float, Level] = {}
     with running.progress("t") as bar:
         for event in inspect(ask, running.opened_by(arguments, ask)):
             if isinstance(event, Anatomy):
                 seen = event
-            elif event.changing is not None:
-                levels.append(event)
-            elif seen is None and arguments.out is not None:
-                raise Problem(f"{CLOSED} Leave --out out, or choose a trained one.")
-            elif arguments.directions is None:
+                continue
+            if seen is None and (arguments.out or maps):
+                raise Problem(f"{CLOSED} Leave --out and --maps out, or choose a trained one.")
+            if not directions and (not maps or event.changing):
                 break
+            found_at[event.t] = event
             bar.update(1)
+    levels = [found_at[t] for t in sorted(found_at, reverse=True)]
     found: dict[str, Any] = {}
     words = [CLOSED]
     if seen is not None:
@@ -220,19 +230,36 @@ def network(arguments: argparse.Namespace) -> int:
             for k, one in enumerate(seen.blocks)
         ]  # fmt: skip
         write_file(arguments.out, as_csv(header, rows))
-    if arguments.directions is not None:
+    if maps is not None:
+        running.save_arrays(maps, t=np.array([level.t for level in levels]), **arrays_of(levels))
+        words.append(f"What the blocks answer at {len(levels)} times: {maps}.")
+    if directions is not None:
         rows = []
-        for level in sorted(levels, key=lambda one: -one.t):
+        for level in levels:
             changing = level.changing
             assert changing is not None
             for k, (value, std) in enumerate(zip(changing.values, changing.stds, strict=True)):
                 rows.append((level.t, k, float(value), float(std), changing.symmetry))
         names = ("t", "direction", "value", "std", "symmetry")
-        write_file(arguments.directions, as_csv(names, rows))
-        found |= {"directions": ask.count, "times": sorted(level.t for level in levels)}
-        words.append(f"{ask.count} directions at {len(levels)} times: {arguments.directions}.")
+        write_file(directions, as_csv(names, rows))
+        found |= {"directions": ask.count, "times": [level.t for level in levels]}
+        words.append(f"{ask.count} directions at {len(levels)} times: {directions}.")
     running.show(found, " ".join(words), arguments.json)
     return 0
+
+
+def arrays_of(levels: list[Level]) -> "dict[str, np.ndarray]":
+    """The maps (T, c, h, w) and the attention (T, n, h, w) of every block that has some."""
+    import numpy as np
+
+    found: dict[str, list[np.ndarray]] = {}
+    for level in levels:
+        for k, answer in enumerate(level.maps):
+            if answer is not None:
+                found.setdefault(f"maps_{k}", []).append(answer)
+        for k, table in level.attention:
+            found.setdefault(f"attention_{k}", []).append(table)
+    return {name: np.stack(parts) for name, parts in found.items()}
 
 
 def slice_(arguments: argparse.Namespace) -> int:
