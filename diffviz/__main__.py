@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trainer.problems import Problem
+from trainer.problems import Problem, at_home
 
 
 def check_home(home: Path) -> None:
@@ -83,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tour", type=Path, metavar="DIR", help="play the tour, write into DIR")
     parser.add_argument("--platform", help="Qt's platform; 'vnc' serves a viewer on loopback")
     parser.add_argument("--home", type=Path, help="where runs go (DIFFVIZ_HOME, or ~/DiffViz)")
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser.parse_args([at_home(word) for word in words])
     try:
         return start(arguments.tour, arguments.platform, arguments.home)
     except Problem as problem:

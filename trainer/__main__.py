@@ -5,7 +5,7 @@ import sys
 
 from trainer.cli import comparing, drawing, latents, measuring, sharing, training, understanding
 from trainer.cli.options import Commands, Parser
-from trainer.problems import Problem, told
+from trainer.problems import Problem, at_home, told
 from trainer.stopping import stop_as_ctrl_c_does
 
 
@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a console's code page may lack a file's name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser().parse_args([at_home(word) for word in words])
     try:
         stop_as_ctrl_c_does()
         from trainer.training.distributed import joined

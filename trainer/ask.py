@@ -295,7 +295,7 @@ class Ask:
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; a Problem says what is missing, unknown or of a wrong type."""
         try:
-            values = json.loads(text)
+            values = json.loads(text.removeprefix("\ufeff"))  # which Windows' editors put there
         except (ValueError, RecursionError) as error:
             raise Problem(f"The settings are not valid JSON ({error}).") from error
         if not isinstance(values, dict):

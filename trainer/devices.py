@@ -8,7 +8,7 @@ import torch
 from trainer.catalogue import PRECISIONS
 from trainer.problems import Problem
 
-__all__ = ["best_device", "machine", "precision_of", "set_threads", "threads"]
+__all__ = ["best_device", "device_of", "machine", "precision_of", "set_threads", "threads"]
 
 # Asked before any thread is told to use one: torch would say 1 to every thread that begins later.
 _threads = torch.get_num_threads()
@@ -32,6 +32,20 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def device_of(name: str | None) -> str:
+    """The device of that name, if this computer has it; the best there is if no name is given."""
+    if name is None:
+        return best_device()
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise Problem(
+            f"There is no device '{name}' here ({str(error).splitlines()[0]}). Leave it out: the "
+            "best that there is is taken."
+        ) from error
+    return name
 
 
 def precision_of(asked: str, device: str) -> torch.dtype:

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,15 @@ def cache_folders() -> list[Path]:
         return [Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffviz"]
     except RuntimeError:  # a user whom the system does not know, as in a container
         return []
+
+
+def at_home(word: str) -> str:
+    """A path, or an option with one, whose ~ is the user's home: what no shell has put there.
+
+    In quotes, in --run=~/first and in an environment's file it comes as it was written.
+    """
+    option, path = re.fullmatch(r"(--[\w-]+=)?(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+    return (option or "") + (os.path.expanduser(path) if re.match(r"~([/\\]|$)", path) else path)
 
 
 def as_json(value: Any, indent: int | None = None) -> str:

@@ -12,7 +12,7 @@ from diffviz.jobs import Job
 from diffviz.shell.listing import RunInfo, list_runs
 from trainer.catalogue import PROCESSES
 from trainer.config import ExactConfig
-from trainer.problems import Problem
+from trainer.problems import Problem, at_home
 
 ROWS = ("ddpm", "sde")
 SHIPPED = ASSETS / "models"
@@ -21,7 +21,7 @@ SHIPPED = ASSETS / "models"
 def default_home() -> Path:
     """Where runs and exports go unless said otherwise: DIFFVIZ_HOME, or DiffViz in the home."""
     if named := os.environ.get("DIFFVIZ_HOME"):
-        return Path(named)
+        return Path(at_home(named))
     try:
         return Path.home() / "DiffViz"
     except RuntimeError as error:

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from trainer import fit
 from trainer.__main__ import main
 from trainer.config import PRESETS
 from trainer.data import load_mnist
@@ -52,6 +54,27 @@ def test_what_could_never_train_is_told_before_its_folder_is_made(tmp_path, chan
     sets = [word for one in given for word in ("--set", one)]
     run = tmp_path / "run"
     assert main(["train", "--run", str(run), *sets, "--device", "cpu"]) == 2
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--device", "gpu"], "no device 'gpu'"),
+        (["--device", "cuda:99"], "no device 'cuda:99'"),
+        (["--initial", "nobody"], "no model 'nobody'"),
+        (["--initial", "modern"], "belongs to another network"),
+        (["--initial", str(Path(__file__).parent)], "no model"),
+    ],
+)
+def test_a_device_or_a_beginning_that_cannot_be_leaves_no_folder(tmp_path, capsys, words, said):
+    run = tmp_path / "run"
+    small = ["--set", 'network_parameters={"width": 8}', "--device", "cpu"]
+    assert main(["train", "--run", str(run), *small, *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not run.exists()
+    with pytest.raises(Problem, match=said):
+        fit(run, SMALL, "mnist", **{words[0][2:]: words[1]})
     assert not run.exists()
 
 

@@ -16,6 +16,7 @@ from trainer.cli.training import config_from
 from trainer.config import PRESETS
 from trainer.data.samples import load_samples
 from trainer.drawing import drawn_images
+from trainer.problems import at_home
 from trainer.processes import DDPM
 from trainer.requests import Drawing
 from trainer.runs import Run
@@ -244,3 +245,14 @@ def test_ddpm_with_too_many_steps_is_told_before_drawing(tmp_path, capsys):
     line = f"sample --run {shipped} --out {tmp_path / 'x.png'} --sampler ddpm"
     assert main([*line.split(), "--steps", str(process.steps + 1)]) == 2
     assert str(process.steps) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--run", "~/mine"], ["--run=~/mine"]])
+def test_a_tilde_that_the_shell_left_is_the_home(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--resume", *words]) == 2
+    assert str(tmp_path / "mine") in capsys.readouterr().err
+    assert at_home("~other/x") == "~other/x"
+    assert at_home("a~/x") == "a~/x"

@@ -73,7 +73,8 @@ def test_the_mended_report_differs_in_its_schedule_and_what_it_predicts_only():
 
 
 def test_missing_keys_take_their_defaults():
-    assert ExperimentConfig.from_json('{"epochs": 3}') == ExperimentConfig(epochs=3)
+    for text in ('{"epochs": 3}', '\ufeff{"epochs": 3}\r\n'):  # as editors of Windows begin files
+        assert ExperimentConfig.from_json(text) == ExperimentConfig(epochs=3)
 
 
 def test_settings_of_before_keep_the_least_noise_that_they_were_trained_with():

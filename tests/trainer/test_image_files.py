@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.data import load
+from trainer.data import load, resolved
 from trainer.data.pictures import read_image
 from trainer.problems import Problem
 
@@ -227,8 +227,18 @@ def test_names_of_any_bytes_are_read(tmp_path):
     found = load(str(tmp_path))
     assert len(found.train) + len(found.test) == 3
     (tmp_path / "0.png").write_bytes(b"no image")
-    with pytest.raises(Problem, match=r"0\.png"):
+    with pytest.raises(Problem, match=r"0\.png is not .*\(it is of no kind that is known here"):
         load(str(tmp_path))
+
+
+@pytest.mark.parametrize("written", ["~/some:4", " ~/some/:4 ", "{0}/some:4\n"])
+def test_a_folder_is_found_as_people_write_it(tmp_path, monkeypatch, written):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for k in range(3):
+        save(tmp_path / "some", f"{k}.png", grey_square(k))
+    assert load(written.format(tmp_path)).shape == (1, 4, 4)
+    assert resolved(written.format(tmp_path)) == f"{tmp_path / 'some'}:4"
 
 
 def test_every_ending_that_pillow_reads_counts(tmp_path):

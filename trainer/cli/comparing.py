@@ -83,12 +83,13 @@ def grid(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Grid)
     check_outs(arguments)
     from trainer.cli import running
+    from trainer.devices import device_of
     from trainer.runs.exact import run_named
 
     draws = ask.draws()
     most = {n: most_steps(run_named(n, running.PLACES).config) for n in {d.model for d in draws}}
     comparison = Comparison(draws, ask.fine(), ask.judged, most)
-    device = running.choose_device(arguments.device)
+    device = device_of(arguments.device)
     with running.progress("piece", len(comparison.pieces())) as bar:
         while missing := comparison.missing():
             piece = missing[0]

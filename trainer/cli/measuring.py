@@ -209,12 +209,13 @@ def likelihood(arguments: argparse.Namespace) -> int:
 def measure(arguments: argparse.Namespace) -> int:
     from trainer.cli import running
     from trainer.data import reading
+    from trainer.devices import device_of
     from trainer.events import outcome
     from trainer.runs.cards import describe
     from trainer.runs.measures import Measure, measure_likelihood, measure_samples, own_sampler
     from trainer.training.distributed import team
 
-    run, device = running.run_of(arguments), running.choose_device(arguments.device)
+    run, device = running.run_of(arguments), device_of(arguments.device)
     data, (sampler, steps) = running.with_bar(reading(run.config.dataset)), own_sampler(run)
     ask = ask_from(arguments, Drawing, sampler=sampler, steps=steps, guidance=1.0)
     counts = tuple(count for count in arguments.samples if count > 0)

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from trainer import problems
 from trainer.data.samples import grid_png
-from trainer.devices import best_device
+from trainer.devices import device_of
 from trainer.drawing import Opened, Stage, draw, open_model
 from trainer.events import Reading, outcome
 from trainer.problems import Problem, file_problems, write_file
@@ -52,19 +51,6 @@ def with_bar(work: Generator[Reading, None, T]) -> T:
             one.close()
 
 
-def choose_device(name: str | None) -> str:
-    """The device of that name, if this computer has it; the best there is if no name is given."""
-    if name is None:
-        return best_device()
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise Problem(
-            f"There is no device '{name}' here ({str(error).splitlines()[0]}). Leave --device out."
-        ) from error
-    return name
-
-
 def run_of(arguments: Namespace) -> Run:
     """The run that --run names."""
     return run_named(arguments.model, PLACES)
@@ -72,7 +58,7 @@ def run_of(arguments: Namespace) -> Run:
 
 def opened_by(arguments: Namespace, ask: OfModel) -> Opened:
     """The model that is asked, on the device that the arguments name."""
-    found = open_model(ask, PLACES, choose_device(arguments.device))
+    found = open_model(ask, PLACES, device_of(arguments.device))
     named = [name for name in GUIDED if hasattr(arguments, name)]
     if named and isinstance(ask, Drawing) and not ask.guide:
         check_guidance(ask, found.run, "--" + named[0].replace("_", "-"))

@@ -49,7 +49,8 @@ def add(commands: Commands) -> None:
 
 
 def figures(arguments: argparse.Namespace) -> int:
-    from trainer.cli.running import choose_device, progress, show
+    from trainer.cli.running import progress, show
+    from trainer.devices import device_of
     from trainer.figures import Finished, Made, Missing, Working
     from trainer.figures import figures as make
 
@@ -61,7 +62,7 @@ def figures(arguments: argparse.Namespace) -> int:
         samples=tuple(count for count in counts if count > 0),
         likelihood_images=4 if arguments.quick else max(0, arguments.likelihood_images),
         seed=getattr(arguments, "seed", settings_of(Drawing)["seed"].default),
-        device=choose_device(arguments.device),
+        device=device_of(arguments.device),
         recompute=arguments.recompute,
     )
     made: list[str] = []

@@ -62,12 +62,14 @@ def train(arguments: argparse.Namespace) -> int:
             "Leave that out, or begin another run."
         )
     config = config_from(arguments)
-    from trainer.cli.running import choose_device, progress, with_bar
+    from trainer.cli.running import progress, with_bar
     from trainer.data import reading
+    from trainer.devices import device_of
     from trainer.events import Evaluated, Finished, Started, Step, Warned
-    from trainer.training import begun, for_size, placed, refuse, resuming
+    from trainer.training import begun, for_size, placed, refuse_new, resuming
     from trainer.training import train as training
 
+    device = device_of(arguments.device)
     if arguments.resume:
         run, data = with_bar(resuming(arguments.run, **newly))
     else:
@@ -75,9 +77,9 @@ def train(arguments: argparse.Namespace) -> int:
         # Before the folder is made: a wrong name leaves none behind.
         data = with_bar(reading(config.dataset))
         config = for_size(config, data.shape)
-        refuse(config, data)
+        refuse_new(arguments.run, config, data, device)
         run = begun(arguments.run, config)
-    events = training(run.config, run, choose_device(arguments.device), data)
+    events = training(run.config, run, device, data)
     bar = progress("step")
 
     def say(prose: str, **found: Any) -> None:

@@ -9,13 +9,15 @@ from trainer.catalogue import DATASETS
 from trainer.data.idx import load_mnist
 from trainer.data.image_set import ImageSet
 from trainer.events import Reading, outcome
-from trainer.problems import Problem, file_problems
+from trainer.problems import Problem, at_home, file_problems
 
 __all__ = ["ImageSet", "load", "load_mnist", "reading", "resolved"]
 
 
 def _place(dataset: str) -> tuple[Path, str]:
     """The folder that a name means, and the side of its images as it was written, or ""."""
+    if not os.path.isdir(dataset):
+        dataset = at_home(dataset.strip())
     match = None if os.path.isdir(dataset) else re.fullmatch(r"(.+):([0-9]{1,4})", dataset)
     return (Path(match[1]), match[2]) if match else (Path(dataset), "")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainer.problems import Problem
 
@@ -125,6 +125,8 @@ def _unreadable(path: Source, error: Exception) -> Problem:
     if isinstance(path, Path):
         name = os.fsencode(path).decode("utf-8", "replace")
     why = str(error) or "it asks for more memory than there is"
+    if isinstance(error, UnidentifiedImageError):
+        why = "it is of no kind that is known here, or damaged at its beginning"
     return Problem(f"{name} is not an image that can be read ({why}): mend it or take it away.")
 
 

@@ -11,10 +11,11 @@ from trainer.catalogue import NETWORKS, Entry
 from trainer.config import PRESETS, ExperimentConfig
 from trainer.data import reading, resolved
 from trainer.data.own import NAME, own
+from trainer.devices import device_of
 from trainer.events import Event, outcome
 from trainer.runs import Run
 from trainer.training.learner import Loss, Optimiser, squared_error
-from trainer.training.loop import refuse, train
+from trainer.training.loop import refuse_new, train
 from trainer.training.resume import begun
 from trainer.training.size import for_size
 
@@ -53,6 +54,7 @@ def fit(
     `loss(answer, target)` is (B, C, H, W) twice -> the same; `optimiser(parameters)` a torch
     optimiser, whose rate the config's course multiplies. `each` is told every event.
     """
+    device = device_of(device)
     if network is not None:
         name = getattr(network, "__name__", type(network).__name__)
         NETWORKS[name] = Own(name, name, made=network)
@@ -69,7 +71,7 @@ def fit(
         asked = changes.get("classes", min(config.classes, 1) * known)
         config = config.with_changes(dataset=NAME, classes=asked)
     config = for_size(config, data.shape)
-    refuse(config, data)
+    refuse_new(folder, config, data, device)
     run = begun(folder, config)
     events: Iterator[Event] = train(run.config, run, device, data, loss, optimiser)
     for event in events:

@@ -15,7 +15,6 @@ from trainer.denoiser import Denoiser, target
 from trainer.devices import precision_of
 from trainer.images import to_signed
 from trainer.networks import make_network
-from trainer.networks.parts import Conditioning
 from trainer.problems import Problem
 from trainer.processes import Process, spread
 from trainer.runs.averages import WIDTHS, exponent
@@ -199,12 +198,7 @@ class Learner:
         }
 
     def begin_as(self, weights: dict[str, Tensor], path: Path) -> None:
-        """Begin with the weights of another training, those of the file `path`.
-
-        Where this one knows no classes, another that does begins it as it draws without one.
-        """
-        if not self.config.classes:
-            weights = Conditioning.without_classes(weights)
+        """Begin with the weights of another training, those of the file `path`."""
         for network in (self.network, self.ema.network):
             load_weights(network, weights, path)
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from trainer.events import Evaluated, Event, Finished, Previewed, Saved, Started
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.networks import make_network
+from trainer.networks.parts import Conditioning
 from trainer.problems import Problem, file_problems, write_file
 from trainer.processes import make_process
 from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.averages import averages_of
-from trainer.runs.checkpoints import in_type, load_tensors, save_tensors
+from trainer.runs.checkpoints import in_type, load_tensors, load_weights, save_tensors
 from trainer.runs.folder import find
 from trainer.samplers import Noise, sample
 from trainer.samplers.noise import mixed
@@ -140,6 +142,28 @@ def refuse(config: ExperimentConfig, data: ImageSet, device: str = "cpu") -> Non
     sample(lambda x, t: x, process, noise, config.preview_sampler, config.preview_steps)
 
 
+def refuse_new(
+    folder: str | Path, config: ExperimentConfig, data: ImageSet, device: str = "cpu"
+) -> None:
+    """As `refuse`; and where `folder` has no state to go on from, a model to begin as is looked at
+    too, of which the training begins."""
+    refuse(config, data, device)
+    if config.initial and not (Path(folder) / "state.safetensors").exists():
+        weights, path = _initial(config)
+        with torch.device("meta"):
+            load_weights(make_network(config, data.shape[0], "meta"), weights, path)
+
+
+def _initial(config: ExperimentConfig) -> tuple[dict[str, Tensor], Path]:
+    """The weights that a training begins with, and their file.
+
+    Where it knows no classes, a model that does begins it as it draws without one.
+    """
+    path = Run.open(find(config.initial)).newest()
+    weights = in_type(load_tensors(path)[0], torch.float32)
+    return (weights if config.classes else Conditioning.without_classes(weights)), path
+
+
 def refuse_other_images(run: Run, facts: dict[str, Any], data: ImageSet) -> None:
     """Raise a Problem unless `data` is like what the state with these facts was trained on."""
     if facts.get("data") not in (None, data.kind):
@@ -158,8 +182,7 @@ def _stand(run: Run, learner: Learner, data: ImageSet) -> dict[str, Any]:
     """Put the learner where the run's state stands; that state's facts."""
     if not run.state_path.exists():
         if run.config.initial:
-            path = Run.open(find(run.config.initial)).newest()
-            learner.begin_as(in_type(load_tensors(path)[0], torch.float32), path)
+            learner.begin_as(*_initial(run.config))
         return {"step": 0}
     tensors, facts = load_tensors(run.state_path)[0], run.standing()
     refuse_other_images(run, facts, data)

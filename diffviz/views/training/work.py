@@ -72,7 +72,7 @@ def training(
     """Create the run, or without `config` resume it, for `epochs` in all; pass the events on."""
     from trainer.data import reading
     from trainer.runs import Run
-    from trainer.training import for_size, placed, refuse, resuming, train
+    from trainer.training import for_size, placed, refuse_new, resuming, train
 
     if config is None:
         run, data = yield from resuming(folder, epochs=epochs)
@@ -80,7 +80,7 @@ def training(
         config = placed(config)
         data = yield from reading(config.dataset)
         config = for_size(config, data.shape)
-        refuse(config, data)
+        refuse_new(folder, config, data)
         run = Run.create(folder, config)
     yield TrainingIn(folder, run.config)
     yield from train(run.config, run, data=data, preview_every=PREVIEW_SECONDS)
