@@ -12,8 +12,10 @@ from trainer.events import Step, line_of_metrics
 from trainer.figures.curves import by_epoch, loss_means
 from trainer.problems import Problem
 from trainer.runs import Run
-from trainer.runs.cards import card, card_text
+from trainer.runs.cards import card, card_text, describe
 from trainer.runs.checkpoints import checkpoint_facts, load_tensors, save_tensors
+from trainer.runs.folder import SHIPPED
+from trainer.runs.measures import _read, measures
 from trainer.training import resumed, train
 
 
@@ -97,3 +99,45 @@ def test_an_archive_of_something_else_is_a_problem(tmp_path, member):
     else:
         with pytest.raises(Problem, match=r"not an \.npz file"):
             load_samples(path, (1, 8, 8))
+
+
+SAMPLES = {
+    "settings": {"sampler": "ddim", "steps": 1, "count": 8, "guidance": 2.0, "guide": "other",
+                 "guidance_from": 0.1, "guidance_to": None, "features": "digits-0"},
+    "values": {"fid": 1.0, "floor": 0.5, "nfe": 1, "seconds": 1.0, "sure": 0.5, "asked": 1.0,
+               "sure_of_real": 0.9, "floor_images": 4, "classes": [1] * 10, "copying": None,
+               "limits": "None."},
+}  # fmt: skip
+LIKELY = {
+    "settings": {"dequantisation": "uniform"},
+    "values": {"images": 4, "exact": 1.0, "exact_error": None, "bound": 2.0, "nfe": 20,
+               "solver_error": 0.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["samples", "likelihood"])
+@pytest.mark.parametrize("wrong", [[], {}, [1], "x", 10**400, float("nan"), True])
+def test_a_measure_that_says_what_cannot_be_is_left_out_or_read(run, kind, wrong):
+    """Whichever of its values is wrong: whoever reads measures can say those that are left."""
+    checkpoint, _ = checkpoint_facts(run.newest())
+    sound = {"kind": kind, "checkpoint": checkpoint, "machine": "here"}
+    sound |= SAMPLES if kind == "samples" else LIKELY
+    path, left_out = run.folder / "measures.json", 0
+    path.write_text(json.dumps([sound]))
+    assert len(measures(run)) == 1
+    assert describe(measures(run)[0])
+    for part in ("settings", "values"):
+        for name in sound[part]:
+            changed = sound | {part: sound[part] | {name: wrong}}
+            path.write_text(json.dumps([changed, sound]))
+            found = measures(run)
+            left_out += 2 - len(found)
+            assert all(describe(one) for one in found)
+            assert card_text(card(run))
+    assert left_out > 0 or wrong is True
+
+
+def test_all_measures_that_ship_are_read():
+    for folder in sorted(path.parent for path in SHIPPED.glob("*/measures.json")):
+        kept = json.loads((folder / "measures.json").read_text("utf-8"))
+        assert len(kept) == len([m for m in _read(folder / "measures.json") if describe(m)])

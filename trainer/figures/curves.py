@@ -88,8 +88,8 @@ def bits(runs: list[Run]) -> Figure:
             sentence = f"{name}: at most {values[-1]:.3f} at the end of training"
             judged = [m for m in measures(run) if m.kind == "likelihood"]
             best = max(reversed(judged), key=lambda m: m.values["images"], default=None)
-            if best is not None and best.values["exact"] is not None:
-                exact, error = best.values["exact"], best.values["exact_error"]
+            if best is not None and best.values.get("exact") is not None:
+                exact, error = best.values["exact"], best.values.get("exact_error")
                 axes.errorbar(
                     [places[-1]], [exact], yerr=[error or 0], fmt="D", color=COLOURS[k],
                     capsize=3, markersize=4, label=f"{name}, exact",

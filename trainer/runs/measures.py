@@ -53,10 +53,11 @@ NEEDED = {
     "samples": (("fid", "floor", "nfe", "seconds"), ("count", "steps")),
     "likelihood": (("images",), ()),
 }
-MAY = (
-    "sure", "sure_of_real", "asked", "copying", "exact", "exact_error", "bound", "bound_error",
-    "floor_images", "solver_error",
-)  # fmt: skip
+# What it may tell in numbers, or have left open; and what is a number where it is told at all.
+MAY = ("sure", "copying", "exact", "exact_error", "bound", "bound_error", "solver_error")
+MAY_SETTINGS = ("guidance_from", "guidance_to")
+TOLD = ("asked", "floor_images", "nfe", "sure_of_real")
+WORDS = ("classes", "dequantisation", "features", "guide", "sampler")  # of its settings
 
 
 def _cached(checkpoint: str) -> list[Path]:
@@ -73,9 +74,16 @@ def _sound(one: Measure) -> bool:
         return False
     values, settings = NEEDED[one.kind]
     told = [one.values.get(name) for name in values] + [one.settings.get(name) for name in settings]
-    told += [one.values.get(name) or 0 for name in MAY] + [one.settings.get("guidance", 1)]
+    told += [one.values[name] for name in TOLD if name in one.values]
+    told += [one.settings.get("guidance", 1)]
+    may = [one.values.get(name) for name in MAY] + [one.settings.get(n) for n in MAY_SETTINGS]
+    told += [number for number in may if number is not None]
+    if one.values.get("solver_error") is not None:
+        told.append(one.values.get("nfe"))
     classes = one.values.get("classes") or []
     if not isinstance(classes, list) or not isinstance(one.values.get("limits", ""), str):
+        return False
+    if not all(isinstance(one.settings.get(name, ""), str) for name in WORDS):
         return False
     return all(isinstance(n, int | float) and abs(n) < 1e15 for n in [*told, *classes])
 
