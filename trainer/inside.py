@@ -13,6 +13,7 @@ import numpy as np
 from trainer.ask import setting
 from trainer.config import MOST_SEED
 from trainer.images import pictures
+from trainer.problems import Problem
 from trainer.requests import OfModel, picture
 from trainer.spectrum import Rings, coarse_first, power
 
@@ -38,6 +39,10 @@ class Inside(OfModel):
     count: int = setting(
         4, "Directions", "How many of the Jacobian's directions", least=1, most=16,
         suggested=(2, 4, 8),
+    )
+    label: int | None = setting(
+        None, "Class", "Which class a network that knows classes is told; none unless given",
+        least=0, more=True,
     )
     seed: int = setting(0, "Seed", "The noise, the same at every t", least=0, most=MOST_SEED,
                         more=True)
@@ -109,7 +114,10 @@ def power_of(maps: np.ndarray) -> np.ndarray | None:
 
 
 def inspect(ask: Inside, opened: "Opened") -> Iterator["Anatomy | Level"]:
-    """The anatomy, if there is a network; what each t shows, coarse first; then the directions."""
+    """The anatomy, if there is a network; what each t shows, coarse first; then the directions.
+
+    Raises Problem for a class that the model does not know.
+    """
     import torch
 
     from trainer.anatomy import anatomy, called, grid_of, look
@@ -122,16 +130,24 @@ def inspect(ask: Inside, opened: "Opened") -> Iterator["Anatomy | Level"]:
     image = opened.image(ask.image)
     noise = Noise(seeds(ask.seed, range(1)), opened.shape, process, opened.device).start()
     times = np.linspace(latest_time(model, process), LEAST_TIME, TIMES)
+    known_classes = getattr(model.network, "classes", 0)
+    if ask.label is not None and ask.label >= known_classes:
+        raise Problem(
+            f"The classes of this model are 0 to {known_classes - 1}." if known_classes
+            else "This model was trained without classes: it cannot be told one."
+        )  # fmt: skip
+    label = None if ask.label is None else torch.tensor([ask.label], device=image.device)
 
     def state(k: int) -> tuple["Tensor", "Tensor"]:
         t = process.on_grid(torch.full((1,), float(times[k]), device=image.device))
         return process.diffuse(image, t, noise), t
 
     def run(x: "Tensor", t: "Tensor", *_: object) -> "Tensor":
-        return model.output(x.detach().requires_grad_(), t.detach().requires_grad_())
+        return model.output(x.detach().requires_grad_(), t.detach().requires_grad_(), label)
 
     def guessed(t: "Tensor", points: "Tensor") -> "Tensor":
-        return predict(model, process, points, t.expand(len(points))).x0
+        told = model if label is None else model.conditioned(label.expand(len(points)))
+        return predict(told, process, points, t.expand(len(points))).x0
 
     network = model.network
     grown = any(True for _ in network.parameters())  # else it is worked out, in closed form

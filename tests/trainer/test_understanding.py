@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ from trainer import inside
 from trainer.__main__ import main
 from trainer.bits import LEVELS, Bits, Exactly, Figure, Taken, heated, judged, seeded
 from trainer.data import load
-from trainer.drawing import draw, drawn_images, open_model
+from trainer.denoiser import predict
+from trainer.drawing import draw, drawn_images, open_model, seeds
+from trainer.images import to_bytes
 from trainer.inside import Inside, inspect
 from trainer.learning import distances
 from trainer.likelihood import dequantised
 from trainer.requests import Drawing
+from trainer.samplers import Noise
 from trainer.straight import FEW
 
 ONE = "training-set:mnist process=vp images=1"  # whatever it is asked, it tells its one image
@@ -280,3 +284,33 @@ def test_training_images_are_their_own_nearest(tmp_path, capsys):
     assert column(rows, "distance") == pytest.approx(0, abs=1e-2)
     assert column(rows, "digit").tolist() == data.train_labels[places].tolist()
     assert column(rows, "sure").min() > 0.5
+
+
+def test_a_network_is_told_the_class_that_is_asked(monkeypatch):
+    """At the latest t nothing is seen of the image: the guess is all the class's own."""
+    monkeypatch.setattr(inside, "TIMES", 3)
+    guesses, blocks = {}, {}
+    for label in (None, 1, 7):
+        ask = Inside(model="modern", image="0", label=label)
+        opened = open_model(ask)
+        anatomy, level = islice(inspect(ask, opened), 2)
+        guesses[label], blocks[label] = level.images[1].astype(float), len(anatomy.blocks)
+        model = opened.model
+        if label is not None:
+            model = model.conditioned(torch.tensor([label]))
+        noise = Noise(seeds(0, range(1)), opened.shape, model.process).start()
+        t = torch.tensor([level.t])
+        x = model.process.diffuse(opened.image("0"), t, noise)
+        with torch.no_grad():
+            wanted = to_bytes(predict(model, model.process, x, t).x0)[0, 0]
+        assert np.abs(guesses[label] - wanted.numpy()).max() <= 1
+    assert np.abs(guesses[1] - guesses[7]).mean() > 5
+    assert len(set(blocks.values())) <= 2  # an embedding of the class may be one more
+
+
+@pytest.mark.parametrize(("model", "words"), [("modern", "are 0 to 9"), (ONE, "without classes")])
+def test_a_class_that_no_network_knows_is_refused(model, words, tmp_path, capsys):
+    line = ["network", "--run", model, "--label", "12", "--out", str(tmp_path / "b.csv")]
+    assert main(line) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "b.csv").exists()
