@@ -157,3 +157,19 @@ def posterior(measured: Measured, images: Tensor) -> Posterior:
             mean += torch.tensordot(w, kept, 1)
             square += torch.tensordot(w, kept.square(), 1)
     return Posterior(weights.cpu(), mean, (square - mean**2).clamp_min(0).sqrt())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What images that may have been are like, as root mean squares over pixels in [-1, 1]: `error`
+    is their mean's to the original, `spread` their standard deviation, `residual` A x - y."""
+
+    error: float
+    spread: float
+    residual: float
+
+
+def summary(measured: Measured, mean: Tensor, std: Tensor, some: Tensor) -> Summary:
+    """Of images with that mean and deviation, (C, H, W), and of `some` of them, (B, C, H, W)."""
+    error, residual = mean - measured.image.to(mean), measured.residual(some.to(measured.y.device))
+    return Summary(*(float(x.square().mean().sqrt()) for x in (error, std, residual)))

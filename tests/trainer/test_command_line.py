@@ -235,6 +235,7 @@ def test_inpaint_keeps_the_known_part_and_draws_the_rest(mask, run, tmp_path, ca
 
 def test_restore_draws_what_a_script_draws_and_weighs_the_training_images(run, tmp_path, capsys):
     line = f"restore --run {run.folder} --out {tmp_path / 'out.npz'} --degradation pixels --json"
+    line += f" --summary {tmp_path / 'sum.png'}"
     more = "--share 0.5 --method dps --zeta 0.5 --noise 30 --count 2 --steps 3 --seed 4"
     assert main([*line.split(), *more.split()]) == 0
     ask = Restoring(
@@ -244,9 +245,23 @@ def test_restore_draws_what_a_script_draws_and_weighs_the_training_images(run, t
     found, opened = spoken(capsys), open_model(ask)
     weighed = posterior(measure(ask, opened), torch.from_numpy(load("mnist").train.copy()))
     assert found["training_images"] == pytest.approx(weighed.effective)
+    mnist = load("mnist")
+    mean, original = weighed.mean[0].numpy(), mnist.test[4, 0] / 127.5 - 1
+    assert found["exact"]["error"] == pytest.approx(np.sqrt(np.mean((mean - original) ** 2)))
+    assert found["exact"]["spread"] == pytest.approx(float(weighed.std.square().mean() ** 0.5))
+    assert found["exact"]["residual"] == pytest.approx(30, rel=0.1)
     assert (found["images"], found["nfe"]) == (2, 3)
     images = load_samples(tmp_path / "out.npz", (1, 28, 28))
     assert np.array_equal(images, drawn_images(ask, opened))
+    finals = [stage.frame.x[:, 0] for stage in draw(ask, opened) if stage.last]
+    x = torch.cat(finals).double().numpy()  # some values lie beyond black and white
+    error = np.sqrt(np.mean((x.mean(0) - original) ** 2))
+    assert found["restored"]["error"] == pytest.approx(error, rel=1e-4)
+    assert found["restored"]["spread"] == pytest.approx(np.sqrt((x.std(0) ** 2).mean()), rel=1e-4)
+    sheet = np.asarray(Image.open(tmp_path / "sum.png")).reshape(28, 5, 28).swapaxes(0, 1)
+    assert np.array_equal(sheet[0], mnist.test[4, 0])
+    assert np.abs(sheet[1] - (127.5 * (x.mean(0) + 1)).clip(0, 255)).max() <= 1
+    assert np.abs(sheet[3] - 127.5 * (mean + 1)).max() <= 1
 
 
 def test_interpolate_writes_decoded_latents_over_blends_of_pixels(tmp_path, capsys):

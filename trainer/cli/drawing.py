@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.cli.options import BEGUN, Commands, add_device, add_option, add_settings, ask_from
 from trainer.cli.outputs import check_out
@@ -62,6 +63,10 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--out", type=Path, required=True, help=OUT_HELP)
     add_settings(command, Restoring, required=("model",))
+    command.add_argument(
+        "--summary", type=Path, help="the .png to write of the image, the restorations' mean and "
+        "spread, and the exact posterior's",
+    )  # fmt: skip
     add_option(command)
     add_device(command)
 
@@ -71,7 +76,7 @@ def sample(arguments: argparse.Namespace) -> int:
         arguments.start = EDITED
     ask = ask_from(arguments, Drawing)
     if arguments.frames is None:
-        return _save(arguments, ask, "images", {})
+        return _tell(arguments, _save(arguments, ask), "images")
     check_out(arguments.frames, ".npz")
     import numpy as np
 
@@ -90,10 +95,10 @@ def sample(arguments: argparse.Namespace) -> int:
         states.setdefault(frame.index, []).append(frame.x.float().cpu().numpy())
         guesses.setdefault(frame.index, []).append(frame.x0.float().cpu().numpy())
 
-    status = _save(arguments, ask, "images", {}, seen)
+    found = _save(arguments, ask, seen)
     x, x0 = (np.stack([np.concatenate(part) for part in one.values()]) for one in (states, guesses))
     running.save_arrays(arguments.frames, t=np.array(list(times.values())), x=x, x0=x0)
-    return status
+    return _tell(arguments, found, "images")
 
 
 def inpaint(arguments: argparse.Namespace) -> int:
@@ -104,42 +109,81 @@ def inpaint(arguments: argparse.Namespace) -> int:
     running.check_target(arguments.out)
     share = float(mask_of(ask.mask, *running.opened_by(arguments, ask).shape[1:]).mean())
     words = f"completions of an image of which {share:.0%} was forgotten"
-    return _save(arguments, ask, words, {"forgotten": share})
+    return _tell(arguments, _save(arguments, ask), words, forgotten=share)
 
 
 def restore(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Restoring)
+    if arguments.summary is not None:
+        check_out(arguments.summary, ".png")
+    import torch
+
     from trainer.cli import running
     from trainer.drawing import measure
-    from trainer.restore import posterior
+    from trainer.images import pictures, to_signed
+    from trainer.restore import posterior, summary
     from trainer.runs.folder import training_images
+    from trainer.training.distributed import team
 
     running.check_target(arguments.out)
     opened = running.opened_by(arguments, ask)
-    measured = measure(ask, opened)
-    found = posterior(measured, training_images(opened.data, opened.run.config))
-    words = f"restorations ({found.effective:.1f} training images share the exact posterior)"
-    return _save(arguments, ask, words, {"training_images": found.effective})
+    measured, training = measure(ask, opened), training_images(opened.data, opened.run.config)
+    exact = posterior(measured, training)
+    draws = exact.draw(ask.count, torch.Generator().manual_seed(ask.seed))
+    whole = summary(measured, exact.mean, exact.std, to_signed(training[draws]))
+    finals: list[torch.Tensor] = []
+
+    def seen(stage: "Stage") -> None:
+        finals.extend([stage.frame.x.float()] if stage.last else [])
+
+    found = _save(arguments, ask, seen)
+    facts = {"training_images": exact.effective, "exact": asdict(whole)}
+    words = f"restorations ({exact.effective:.1f} training images share the exact posterior)"
+    if team().size == 1:
+        x = torch.cat(finals)
+        mean, std = x.mean(0), x.std(0, correction=0)
+        facts["restored"] = asdict(own := summary(measured, mean, std, x))
+        words += (
+            f", whose mean is {own.error:.3f} off the original and whose spread {own.spread:.3f} "
+            f"(exact: {whole.error:.3f}, {whole.spread:.3f})"
+        )
+        if arguments.summary is not None:
+            row = (measured.image[0], mean, 2 * std - 1, exact.mean, 2 * exact.std - 1)
+            running.save_rows(
+                arguments.summary, [pictures(torch.stack([one.float().cpu() for one in row]))]
+            )
+    return _tell(arguments, found, words, **facts)
 
 
 def _save(
     arguments: argparse.Namespace,
     ask: Drawing,
-    words: str,
-    facts: dict[str, float],
     seen: "Callable[[Stage], object]" = lambda _: None,
-) -> int:
-    """Draw what is asked, write it, and tell of it, in `words` or with these `facts`; whoever has
-    `seen` the stages makes more of them."""
+) -> dict[str, Any] | None:
+    """Draw what is asked and write it: what there is to tell of it, on the rank that tells.
+
+    Every stage is `seen`.
+    """
     from trainer.cli import running
     from trainer.training.distributed import team
 
     running.check_target(arguments.out)
     images, nfe = running.drawn(ask, running.opened_by(arguments, ask), seen)
     if not team().leads:
-        return 0
+        return None
     running.save_images(arguments.out, images)
-    found = {"images": len(images), "nfe": nfe, **facts, "out": str(arguments.out)}
-    prose = f"{len(images)} {words}, {nfe} network evaluations each: {arguments.out}"
-    running.show(found, prose, arguments.json)
+    return {"images": len(images), "nfe": nfe, "out": str(arguments.out)}
+
+
+def _tell(
+    arguments: argparse.Namespace, found: dict[str, Any] | None, words: str, **facts: Any
+) -> int:
+    """Tell of what `_save` found, in `words` or with these `facts`."""
+    from trainer.cli.running import show
+
+    if found is not None:
+        prose = (
+            f"{found['images']} {words}, {found['nfe']} network evaluations each: {found['out']}"
+        )
+        show(found | facts, prose, arguments.json)
     return 0

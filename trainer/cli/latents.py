@@ -86,7 +86,7 @@ def encode(arguments: argparse.Namespace) -> int:
     found = {
         "images": len(x0),
         "nfe": back.nfe,
-        "error_in_grey_levels": float((back.frame.x - x0).abs().mean()) * 127.5,
+        "error_in_grey_levels": float((back.frame.x - x0).square().mean().sqrt()) * 127.5,
         "latent_mean": float(unit.mean()),
         "latent_std": float(unit.std()),
         "out": str(arguments.out),
@@ -94,7 +94,7 @@ def encode(arguments: argparse.Namespace) -> int:
     prose = (
         f"{len(x0)} images to latents (mean {found['latent_mean']:.3f}, standard deviation "
         f"{found['latent_std']:.3f} of the prior's) and back, {found['error_in_grey_levels']:.3f} "
-        f"of 255 grey levels off on average: {arguments.out}"
+        f"of 255 grey levels off (root mean square): {arguments.out}"
     )
     running.show(found, prose, arguments.json)
     return 0

@@ -226,7 +226,7 @@ def restore(
 
     from trainer.drawing import measure, open_model
     from trainer.images import to_signed
-    from trainer.restore import posterior
+    from trainer.restore import posterior, summary
     from trainer.runs.folder import training_images
 
     opened = open_model(ask, places)
@@ -234,11 +234,11 @@ def restore(
     yield Left(pictures(measured.operator.picture(measured.y)))
 
     def summed(mean: "Tensor", std: "Tensor", some: "Tensor") -> dict[str, Any]:
-        rms = {"error": mean - measured.image.to(mean), "spreads": std}
-        found = {name: float(x.square().mean().sqrt()) for name, x in rms.items()}
-        residual = float(measured.residual(some.to(opened.device)).square().mean().sqrt())
-        spread = pictures(2 * std[None] - 1)
-        return {"mean": pictures(mean[None]), "spread": spread, "residual": residual, **found}
+        found = summary(measured, mean, std, some)
+        return {
+            "mean": pictures(mean[None]), "spread": pictures(2 * std[None] - 1),
+            "error": found.error, "spreads": found.spread, "residual": found.residual,
+        }  # fmt: skip
 
     exact = posterior(measured, training)
     draws = to_signed(training[exact.draw(ask.count, torch.Generator().manual_seed(ask.seed))])
