@@ -110,8 +110,9 @@ def describe(measure: Measure) -> str:
             f"({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:
-            real = f" ({values['sure_of_real']:.0%})" if "sure_of_real" in values else ""
-            facts.append(f"{values['sure']:.0%}{real} are surely digits")
+            real = values.get("sure_of_real")
+            of_real = "" if real is None else f" ({real:.0%})"
+            facts.append(f"{values['sure']:.0%}{of_real} are surely digits")
         if counts := values.get("classes"):
             facts.append(f"the rarest class is {min(counts) / max(sum(counts), 1):.1%}")
         if "asked" in values:

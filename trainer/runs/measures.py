@@ -54,9 +54,12 @@ NEEDED = {
     "likelihood": (("images",), ()),
 }
 # What it may tell in numbers, or have left open; and what is a number where it is told at all.
-MAY = ("sure", "copying", "exact", "exact_error", "bound", "bound_error", "solver_error")
+MAY = (
+    "sure", "sure_of_real", "copying", "exact", "exact_error", "bound", "bound_error",
+    "solver_error",
+)  # fmt: skip
 MAY_SETTINGS = ("guidance_from", "guidance_to")
-TOLD = ("asked", "floor_images", "nfe", "sure_of_real")
+TOLD = ("asked", "floor_images", "nfe")
 WORDS = ("classes", "dequantisation", "features", "guide", "sampler")  # of its settings
 
 
@@ -83,7 +86,7 @@ def _sound(one: Measure) -> bool:
     classes = one.values.get("classes") or []
     if not isinstance(classes, list) or not isinstance(one.values.get("limits", ""), str):
         return False
-    if not all(isinstance(one.settings.get(name, ""), str) for name in WORDS):
+    if not all(isinstance(one.settings.get(name), str | None) for name in WORDS):
         return False
     return all(isinstance(n, int | float) and abs(n) < 1e15 for n in [*told, *classes])
 
