@@ -89,7 +89,8 @@ class SamplersView(ComparingView):
         split.addWidget(self.area)
         split.addWidget(self.plot)
         split.setSizes([400, 200])
-        split.setStretchFactor(0, 1)
+        split.setStretchFactor(0, 2)
+        split.setStretchFactor(1, 1)
         split.setChildrenCollapsible(False)
         layout.addWidget(split, 1)
         layout.addWidget(
