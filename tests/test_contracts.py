@@ -1,11 +1,16 @@
 """What the packages promise each other: who imports whom, and that no import goes in a circle."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from trainer.__main__ import parser
+from trainer.ask import settings_of
+from trainer.requests import OfModel
 
 ROOT = Path(__file__).parents[1]
 FILES = {
@@ -90,3 +95,28 @@ def test_no_file_is_too_long_to_read_in_one_sitting():
 def test_what_is_needed_first_loads_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+LOOKS = {  # settings of views that change what is seen of a model, not what is asked of it
+    "place", "fraction", "chosen", "selected", "block", "map", "trained", "plot",
+}  # fmt: skip
+ELSEWHERE = {
+    "columns": "of Samplers: several asks, which grid takes as --columns",
+    "shape": "of Straight: a flow in the plane, which is of no model", "rounds": "the same",
+    "checkpoint": "where every model of several is asked", "batch": "where nothing goes in batches",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "view", sorted(p.parent.name for p in ROOT.glob("diffviz/views/*/work.py"))
+)
+def test_what_a_view_asks_of_a_model_some_command_asks(view):
+    """Its ask is the engine's, with nothing added but how it is looked at."""
+    commands = parser()._subparsers._group_actions[0].choices.values()
+    offered = [{action.dest for action in command._actions} for command in commands]
+    work = importlib.import_module(f"diffviz.views.{view}.work")
+    asks = [kind for kind in vars(work).values() if isinstance(kind, type)
+            and issubclass(kind, OfModel) and kind.__module__ == work.__name__]  # fmt: skip
+    for ask in asks:
+        wanted = {name for name, one in settings_of(ask).items() if not one.of}
+        assert any(wanted - LOOKS - set(ELSEWHERE) <= dests for dests in offered), ask
