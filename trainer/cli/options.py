@@ -12,7 +12,7 @@ A = TypeVar("A", bound=Ask)
 # What options are called where it is not their setting's name.
 CALLED = {"model": "run", "classes": "class", "batch": "batch-size"}
 BEGUN = CALLED | {"image": "start-image"}  # of what draws, and may begin from an image
-METAVARS = {int: "N", float: "X"}
+METAVARS = {int: "N", float: "X", bool: "true|false"}
 
 
 class Parser(argparse.ArgumentParser):
