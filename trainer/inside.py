@@ -14,13 +14,14 @@ from trainer.ask import setting
 from trainer.config import MOST_SEED
 from trainer.images import pictures
 from trainer.problems import Problem
-from trainer.requests import OfModel, picture
+from trainer.requests import ANY, OfClass, picture
 from trainer.spectrum import Rings, coarse_first, power
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.anatomy import Anatomy
+    from trainer.denoiser import Denoiser
     from trainer.drawing import Opened
 
 LEAST_TIME, TIMES = 0.04, 17
@@ -30,23 +31,30 @@ SHARPEST = 0.995  # the quantile of a block's values that is white, or black
 
 
 @dataclass(frozen=True)
-class Inside(OfModel):
+class Inside(OfClass):
     """One image, noised to each t: what a network makes of it on the way to its guess."""
 
     # fmt: off
     model: str = setting("modern", "Model", "The trained model that is looked into")
     image: str = picture("0", "Image")
+    classes: str = setting(
+        ANY, "Class", "Which class a model that knows classes is asked for: any, or a number",
+    )
     count: int = setting(
         4, "Directions", "How many of the Jacobian's directions", least=1, most=16,
         suggested=(2, 4, 8),
     )
-    label: int | None = setting(
-        None, "Class", "Which class a network that knows classes is told; none unless given",
-        least=0, more=True,
-    )
     seed: int = setting(0, "Seed", "The noise, the same at every t", least=0, most=MOST_SEED,
                         more=True)
     # fmt: on
+
+    def check(self) -> None:
+        super().check()
+        if self.classes != ANY and not self.classes.isdecimal():
+            raise Problem(
+                f"Class (classes) must be any, or one number, as there is one image: not "
+                f"'{self.classes}'."
+            )
 
 
 @dataclass(frozen=True)
@@ -128,26 +136,24 @@ def inspect(ask: Inside, opened: "Opened") -> Iterator["Anatomy | Level"]:
 
     model, process, height, width = opened.model, opened.model.process, *opened.shape[1:]
     image = opened.image(ask.image)
+    labels = ask.labels(getattr(model.network, "classes", 0))
     noise = Noise(seeds(ask.seed, range(1)), opened.shape, process, opened.device).start()
     times = np.linspace(latest_time(model, process), LEAST_TIME, TIMES)
-    known_classes = getattr(model.network, "classes", 0)
-    if ask.label is not None and ask.label >= known_classes:
-        raise Problem(
-            f"The classes of this model are 0 to {known_classes - 1}." if known_classes
-            else "This model was trained without classes: it cannot be told one."
-        )  # fmt: skip
-    label = None if ask.label is None else torch.tensor([ask.label], device=image.device)
 
     def state(k: int) -> tuple["Tensor", "Tensor"]:
         t = process.on_grid(torch.full((1,), float(times[k]), device=image.device))
         return process.diffuse(image, t, noise), t
 
+    def asked(size: int) -> "Denoiser":
+        chosen = torch.tensor(labels, device=image.device)
+        return model.conditioned(chosen.expand(size)) if labels else model
+
     def run(x: "Tensor", t: "Tensor", *_: object) -> "Tensor":
-        return model.output(x.detach().requires_grad_(), t.detach().requires_grad_(), label)
+        x, t = x.detach().requires_grad_(), t.detach().requires_grad_()
+        return model.output(x, t, asked(1).labels)
 
     def guessed(t: "Tensor", points: "Tensor") -> "Tensor":
-        told = model if label is None else model.conditioned(label.expand(len(points)))
-        return predict(told, process, points, t.expand(len(points))).x0
+        return predict(asked(len(points)), process, points, t.expand(len(points))).x0
 
     network = model.network
     grown = any(True for _ in network.parameters())  # else it is worked out, in closed form

@@ -70,14 +70,45 @@ class OfModel(Ask):
 
 
 @dataclass(frozen=True)
-class OfClasses(OfModel):
-    """Something asked of a model that may know classes."""
+class OfClass(OfModel):
+    """Something asked of a model that may know classes, and then of one or several of these."""
 
     # fmt: off
     classes: str = setting(
         EACH, "Class", "Which class a model that knows classes is asked to draw: each in turn, "
         "any, a number, or several in turn",
     )
+    # fmt: on
+
+    def check(self) -> None:
+        super().check()
+        if self.classes not in (EACH, ANY) and not (
+            self.classes.split() and all(word.isdecimal() for word in self.classes.split())
+        ):
+            raise Problem(
+                f"Class (classes) must be each, any, or numbers from 0 on, not '{self.classes}'."
+            )
+
+    def labels(self, known: int) -> tuple[int, ...]:
+        """The classes asked for in turn of a model that knows classes 0…known - 1; () for none.
+
+        Raises Problem for a class that it does not know.
+        """
+        if self.classes in (EACH, ANY):
+            return tuple(range(known)) if self.classes == EACH else ()
+        wanted = tuple(int(word) for word in self.classes.split())
+        if not known:
+            raise Problem("This model was trained without classes: it cannot be asked for one.")
+        if max(wanted) >= known:
+            raise Problem(f"The classes of this model are 0 to {known - 1}.")
+        return wanted
+
+
+@dataclass(frozen=True)
+class OfClasses(OfClass):
+    """The same, and how strongly: guidance."""
+
+    # fmt: off
     guidance: float = setting(
         GUIDANCE, "Guidance", "How strongly a class is asked for: 1 plainly, more gives clearer "
         "and less varied images (Ho and Salimans 2022), or how far from its guide the model is "
@@ -105,31 +136,11 @@ class OfClasses(OfModel):
 
     def check(self) -> None:
         super().check()
-        if self.classes not in (EACH, ANY) and not (
-            self.classes.split() and all(word.isdecimal() for word in self.classes.split())
-        ):
-            raise Problem(
-                f"Class (classes) must be each, any, or numbers from 0 on, not '{self.classes}'."
-            )
         if self.guidance_to is not None and self.guidance_to < self.guidance_from:
             raise Problem(
                 f"Guidance to (guidance_to) must be at least where it begins, "
                 f"{self.guidance_from:g}, not {self.guidance_to:g}."
             )
-
-    def labels(self, known: int) -> tuple[int, ...]:
-        """The classes asked for in turn of a model that knows classes 0…known - 1; () for none.
-
-        Raises Problem for a class that it does not know.
-        """
-        if self.classes in (EACH, ANY):
-            return tuple(range(known)) if self.classes == EACH else ()
-        wanted = tuple(int(word) for word in self.classes.split())
-        if not known:
-            raise Problem("This model was trained without classes: it cannot be asked for one.")
-        if max(wanted) >= known:
-            raise Problem(f"The classes of this model are 0 to {known - 1}.")
-        return wanted
 
 
 @dataclass(frozen=True)

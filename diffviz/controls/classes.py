@@ -14,35 +14,46 @@ from trainer.requests import ANY, EACH
 class ClassChoice(QWidget):
     """A class and the guidance, which a guide needs too; hidden while there is neither.
 
-    What was chosen is kept for a model that knows it.
+    An ask without guidance is of one image: its classes take no turns. What was chosen is kept for
+    a model that knows it.
     """
 
     changed = Signal()
 
     def __init__(
-        self, prefix: str, classes: Setting, guidance: Setting, parent: QWidget | None = None
+        self,
+        prefix: str,
+        classes: Setting,
+        guidance: Setting | None = None,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._wanted: str = classes.default
+        self._default: str = classes.default
         self._labelled, self._guided = True, False
         self.combo = QComboBox(objectName=camel(prefix, "class", "Combo"))
         self.combo.setAccessibleName(classes.title)
         self.combo.setToolTip(classes.tip)
-        self.spin = make_field(guidance, prefix)
+        self.spin: Any = None
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self.labels = [QLabel(classes.title), QLabel(guidance.title)]
-        for label, widget in zip(self.labels, (self.combo, self.spin), strict=True):
-            row.addWidget(label)
-            row.addWidget(widget)
+        self.labels = [QLabel(classes.title)]
+        row.addWidget(self.labels[0])
+        row.addWidget(self.combo)
+        if guidance is not None:
+            self.spin = make_field(guidance, prefix)
+            self.spin.changed.connect(self.changed)
+            self.labels.append(QLabel(guidance.title))
+            row.addWidget(self.labels[1])
+            row.addWidget(self.spin)
         self.combo.currentIndexChanged.connect(self._choose)
-        self.spin.changed.connect(self.changed)
-        self.offer(0)
+        self.offer(None)
 
     def show_labels(self, on: bool) -> None:
         """Say the names before the fields, or, shorter, in them."""
         self._labelled = on
-        self.spin.setPrefix("" if on else "guidance ")
+        if self.spin is not None:
+            self.spin.setPrefix("" if on else "guidance ")
         self._arrange()
 
     def guided(self, on: bool) -> None:
@@ -51,32 +62,38 @@ class ClassChoice(QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
-        for widget, on in zip(self.labels, (self._classes > 0, True), strict=True):
+        for widget, on in zip(self.labels, (self._classes > 0, True), strict=False):
             widget.setVisible(self._labelled and on)
         self.combo.setVisible(self._classes > 0)
-        self.spin.setEnabled(self._guided or self._wanted != ANY)
+        if self.spin is not None:
+            self.spin.setEnabled(self._guided or self._wanted != ANY)
         self.setVisible(self._classes > 0 or self._guided)
 
     def values(self) -> dict[str, Any]:
-        return {"classes": self._wanted, "guidance": self.spin.value()}
+        guidance = {} if self.spin is None else {"guidance": self.spin.value()}
+        number = self._wanted not in (EACH, ANY)
+        # A model without classes would refuse a number, which nobody sees here by then.
+        asked = self._default if number and not self._classes and self._listed else self._wanted
+        return {"classes": asked, **guidance}
 
     def set_values(self, values: Mapping[str, Any]) -> None:
-        if "guidance" in values:
+        if self.spin is not None and "guidance" in values:
             self.spin.set_value(values["guidance"])
         if "classes" in values:
             self._wanted = str(values["classes"])
-            self.offer(self._classes)
+            self.offer(self._classes if self._listed else None)
 
-    def offer(self, classes: int) -> None:
-        """Offer the classes 0…classes-1."""
-        self._classes = classes
+    def offer(self, classes: int | None) -> None:
+        """Offer the classes 0…classes-1; None while the model is not known yet."""
+        self._classes, self._listed = classes or 0, classes is not None
         self.combo.blockSignals(True)
         self.combo.clear()
-        self.combo.addItem("each in turn", EACH)
+        if self.spin is not None:
+            self.combo.addItem("each in turn", EACH)
         self.combo.addItem("any class", ANY)
-        for index in range(classes):
+        for index in range(self._classes):
             self.combo.addItem(f"class {index}", str(index))
-        if classes and self.combo.findData(self._wanted) < 0:  # several, as a script asks for
+        if self._classes and self.combo.findData(self._wanted) < 0:  # several, as a script asks for
             self.combo.addItem(f"classes {self._wanted}", self._wanted)
         self.combo.setCurrentIndex(max(0, self.combo.findData(self._wanted)))
         self.combo.blockSignals(False)

@@ -65,8 +65,9 @@ class Form(QObject, Generic[A]):
             match name:
                 case "model" if "checkpoint" in self.settings:
                     self.fields[name] = ModelChoice(session, prefix, one, parent)
-                case "classes" if "guidance" in self.settings:
-                    self.fields[name] = ClassChoice(prefix, one, self.settings["guidance"], parent)
+                case "classes":
+                    guidance = self.settings.get("guidance")
+                    self.fields[name] = ClassChoice(prefix, one, guidance, parent)
                 case "guide":
                     self.fields[name] = GuideChoice(prefix, one)
                 case _ if one.picture:
@@ -107,6 +108,7 @@ class Form(QObject, Generic[A]):
         """Let the fields that depend on the model offer what that one has."""
         if "classes" in self.fields:
             self.fields["classes"].offer(model.classes)
+        if "guide" in self.fields:
             self.fields["guide"].offer(model)
 
     def _of_another(self, name: str) -> bool:

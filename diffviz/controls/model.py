@@ -79,9 +79,9 @@ class ModelChoice(QWidget):
         return self.checkpoint.currentData() or run.checkpoints[-1].name
 
     @property
-    def classes(self) -> int:
-        """How many classes the chosen model can be asked for; 0 if it knows none."""
-        return 0 if self.run is None else self.run.config.classes
+    def classes(self) -> int | None:
+        """How many classes the chosen model can be asked for; None until it is listed."""
+        return None if self.run is None else self.run.config.classes
 
     @property
     def digits(self) -> bool:

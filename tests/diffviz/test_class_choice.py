@@ -50,6 +50,12 @@ def test_the_gallery_offers_classes_where_the_model_knows_them(qtbot, view_of):
     assert (view.asked.classes, view.asked.guidance) == ("7", GUIDANCE)
     right = int((view.labels == 7).sum())
     assert f"{right} of 16</b> are the class asked for" in view.side.summary.text()
+    view.form.set_values({"model": "modern-unconditional"})  # which would refuse the hidden class
+    press(qtbot, view.sample_button)
+    qtbot.waitUntil(lambda: not view.drawing.busy and view.known == 16, timeout=30_000)
+    assert view.asked.labels(view.model.classes) == ()
+    view.form.set_values({"model": "classy"})
+    assert view.form.ask().classes == "7"
 
 
 def test_samplers_are_compared_on_the_class_asked_for(qtbot, view_of, conditional):

@@ -13,6 +13,7 @@ from trainer.anatomy import called, look
 from trainer.denoiser import predict
 from trainer.drawing import open_model, seeds
 from trainer.images import to_bytes
+from trainer.requests import ANY, EACH
 from trainer.samplers import Noise
 
 LEFT = Qt.MouseButton.LeftButton
@@ -146,6 +147,33 @@ def test_directions_wait_while_nobody_looks_and_are_the_nearest_meanwhile(qtbot,
         assert np.array_equal(view.changing.images[0], near.changing.pictures[0, 0])
     window.stage.setCurrentWidget(view)
     assert not view.work.paused
+
+
+def test_a_model_of_classes_is_asked_for_one(qtbot, conditional, view):
+    field = view.form["classes"]
+    assert not field.isVisible()
+    assert field.spin is None
+    seen = {}
+    view.form.set_values({"model": "classy"})
+    assert field.isVisible()
+    assert field.combo.findData(EACH) < 0  # there is one image
+    for wanted in (ANY, "3"):
+        field.combo.setCurrentIndex(field.combo.findData(wanted))
+        qtbot.waitUntil(lambda: len(view.levels) == 3 and not view.work.busy, timeout=60_000)
+        at = view.level()
+        model, x, t = state(view, at)
+        if wanted != ANY:
+            model = model.conditioned(torch.tensor([int(wanted)]))
+        guess = to_bytes(predict(model, model.process, x, t).x0.detach())[0, 0].numpy()
+        assert np.abs(at.images[1].astype(int) - guess).max() <= 1
+        middle = at.changing.pictures[0, 3].astype(int)  # both ways see the same model
+        assert np.abs(middle - guess).max() <= 1
+        seen[wanted] = guess.astype(int)
+    assert np.abs(seen[ANY] - seen["3"]).max() > 5
+    view.form["model"].choose("modern-unconditional")  # which knows none: asked for none
+    qtbot.waitUntil(lambda: len(view.levels) == 3 and not view.work.busy, timeout=60_000)
+    assert not field.isVisible()
+    assert not view.wrong
 
 
 def test_counts_are_said_shortly():

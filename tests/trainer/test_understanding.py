@@ -291,7 +291,7 @@ def test_a_network_is_told_the_class_that_is_asked(monkeypatch):
     monkeypatch.setattr(inside, "TIMES", 3)
     guesses, blocks = {}, {}
     for label in (None, 1, 7):
-        ask = Inside(model="modern", image="0", label=label)
+        ask = Inside(model="modern", image="0", classes=str("any" if label is None else label))
         opened = open_model(ask)
         anatomy, level = islice(inspect(ask, opened), 2)
         guesses[label], blocks[label] = level.images[1].astype(float), len(anatomy.blocks)
@@ -310,7 +310,7 @@ def test_a_network_is_told_the_class_that_is_asked(monkeypatch):
 
 @pytest.mark.parametrize(("model", "words"), [("modern", "are 0 to 9"), (ONE, "without classes")])
 def test_a_class_that_no_network_knows_is_refused(model, words, tmp_path, capsys):
-    line = ["network", "--run", model, "--label", "12", "--out", str(tmp_path / "b.csv")]
+    line = ["network", "--run", model, "--class", "12", "--out", str(tmp_path / "b.csv")]
     assert main(line) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "b.csv").exists()

@@ -140,7 +140,7 @@ class NetworkView(LevelsView):
             grid.setColumnStretch(column, stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
-        layout.addLayout(self.form.row("model", "image", "count"))
+        layout.addLayout(self.form.row("model", "classes", "image", "count"))
         layout.addWidget(self.graph)
         layout.addWidget(self.facts)
         layout.addLayout(grid, 1)
