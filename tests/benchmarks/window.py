@@ -124,11 +124,6 @@ def first(view: "View") -> float:
     def there() -> bool:
         return view.grid() is not None or any(len(curve) for curve in view.curves().values())
 
-    def quiet() -> bool:
-        for work in works:
-            work.stop()  # some go on with their next piece
-        return not any(work.busy for work in works)
-
     begun, pressed = time.perf_counter(), False
     works = view.findChildren(Latest)
     while not there() and time.perf_counter() - begun < 120:
@@ -138,7 +133,9 @@ def first(view: "View") -> float:
         live(0)
     view.repaint()
     taken = time.perf_counter() - begun
-    live(60, quiet)
+    for work in works:
+        work.drop()  # stopped, some would go on with their next piece
+    live(2)
     return taken
 
 
