@@ -120,8 +120,11 @@ def begin(view: "View") -> None:
 def first(view: "View") -> float:
     """Seconds from opening the view, now on the stage, to its first picture; then it stops."""
     from diffviz.jobs import Latest
+    from diffviz.widgets.mosaic import Mosaic
 
     def there() -> bool:
+        if any(m.images is not None and m.isVisible() for m in view.findChildren(Mosaic)):
+            return True  # also unfinished ones, which are nobody's to export yet
         return view.grid() is not None or any(len(curve) for curve in view.curves().values())
 
     begun, pressed = time.perf_counter(), False
