@@ -7,6 +7,7 @@ import numpy as np
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from diffviz.controls.fields import narrow
 from diffviz.controls.form import Form
 from diffviz.shell.session import Session
 from diffviz.views.likelihood import work
@@ -58,6 +59,8 @@ class LikelihoodView(View):
         middle.addWidget(self.sets, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
+        for name in ("change", "by"):  # else the window is wider than 1280 pixels
+            narrow(self.form[name], 6)
         layout.addLayout(self.form.row("model", "image", "change", "count", "by"))
         layout.addLayout(middle, 1)
         layout.addWidget(self.timeline)
