@@ -3,6 +3,7 @@
 import argparse
 import faulthandler
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -79,6 +80,10 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the process' exit status."""
     if sys.stderr is not None:
         faulthandler.enable()
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        # There is nothing to save before there is a window, and Qt cannot be left half made.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="diffviz", description=__doc__)
     parser.add_argument("--tour", type=Path, metavar="DIR", help="play the tour, write into DIR")
     parser.add_argument("--platform", help="Qt's platform; 'vnc' serves a viewer on loopback")
@@ -90,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 from diffviz.__main__ import main
 from diffviz.shell import screens
 from tests.benchmarks.start import WINDOW
+from trainer.problems import Problem
 
 ROOT = Path(__file__).parents[1]
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM", "XDG_RUNTIME_DIR")
@@ -116,6 +117,17 @@ def test_bad_arguments_give_a_sentence(tmp_path, arguments, said):
         lines = [line for line in process.stderr.read().splitlines() if "plugin" not in line]
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize("name", screens.DIRECT)
+def test_a_platform_without_a_screen_of_its_own_gives_a_sentence(monkeypatch, name):
+    """Qt would abort: another program tries, and whether that lived is what counts."""
+    assert screens.takes("offscreen")
+    assert not screens.takes("nonsense")
+    monkeypatch.setattr(screens, "plugins", lambda: {name: Path()})
+    monkeypatch.setattr(screens, "takes", lambda asked: asked != f"{name}:size=1x1")
+    with pytest.raises(Problem, match=f"no screen that '{name}' could have"):
+        screens.choose(f"{name}:size=1x1")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

@@ -1,6 +1,7 @@
 """python -m trainer: train a model, draw from it, measure it, all without a window."""
 
 import io
+import os
 import sys
 
 from trainer.cli import comparing, drawing, latents, measuring, sharing, training, understanding
@@ -23,6 +24,9 @@ def parser() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 something to mend (one sentence says what), 130 interrupted."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # an app without a console has none
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a console's code page may lack a file's name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

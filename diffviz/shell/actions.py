@@ -1,10 +1,11 @@
-"""An action is told once: menus, keys and tips follow from it."""
+"""An action is told once: menus, keys and tips follow from it. What is said of one is a dialog."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QMenu
+from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,11 @@ def make_menus(
             else:
                 add_action(window, menu, entry)
     return menus
+
+
+def dialog(window: QMainWindow, icon: QMessageBox.Icon, text: str, name: str) -> QMessageBox:
+    """A dialog that does not stop the rest, yet to be opened; `name` is its object's."""
+    box: QMessageBox = QMessageBox(icon, "DiffViz", text, parent=window, objectName=name)
+    box.setTextFormat(Qt.TextFormat.PlainText)  # whatever a file has put into the sentence
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    return box

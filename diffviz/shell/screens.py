@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from PySide6.QtNetwork import QHostAddress, QTcpServer
 from trainer.problems import Problem
 
 VNC = "vnc:size=1280x800:port=5900"
+DIRECT = ("eglfs", "linuxfb", "minimalegl", "vkkhrdisplay")  # they take a screen for themselves
+PROBE = """
+from PySide6.QtWidgets import QApplication, QWidget
+app, one = QApplication([]), QWidget()
+one.show()
+app.processEvents()
+"""
 
 
 def plugins() -> dict[str, Path]:
@@ -51,6 +59,15 @@ def wayland() -> bool:
     return name != "" and (Path(os.environ.get("XDG_RUNTIME_DIR", "/")) / name).is_socket()
 
 
+def takes(name: str) -> bool:
+    """Whether a platform lets a program in: Qt ends the one that it does not, so another tries."""
+    if getattr(sys, "frozen", False):
+        return True  # there is no Python to try with
+    environment = {**os.environ, "QT_QPA_PLATFORM": name}
+    words = [sys.executable, "-c", PROBE]
+    return not subprocess.run(words, env=environment, capture_output=True, check=False).returncode
+
+
 def choose(asked: str | None) -> str | None:
     """Settle Qt's platform in QT_QPA_PLATFORM; a sentence when no window can be shown, else None.
 
@@ -62,6 +79,10 @@ def choose(asked: str | None) -> str | None:
         if kind not in plugins() and not kind.startswith("wayland"):
             raise Problem(
                 f"Qt has no platform '{kind}' here. Choose one of: {', '.join(plugins())}."
+            )
+        if kind in DIRECT and not takes(name):
+            raise Problem(
+                f"Qt finds no screen that '{kind}' could have for itself. Choose another platform."
             )
         if kind == "xcb" and (why := why_not_x11()):
             raise Problem(why)

@@ -29,7 +29,7 @@ from PySide6.QtWidgets import (
 from diffviz.controls.form import read_stored, stored
 from diffviz.jobs import Job
 from diffviz.shell import faults, loading
-from diffviz.shell.actions import Action, add_action, make_menus
+from diffviz.shell.actions import Action, add_action, dialog, make_menus
 from diffviz.shell.files import Files
 from diffviz.shell.garbage import Garbage
 from diffviz.shell.navigation import Stage
@@ -63,6 +63,7 @@ class MainWindow(QMainWindow):
         self.ready = False
         self.warming: Job | None = None
         self.plotting: Job | None = None
+        self.closed = False  # from then on, nothing begins any more
         self.setProperty("loading", True)  # plots wait for it
         self.setWindowTitle("DiffViz")
         self.setAcceptDrops(True)
@@ -203,19 +204,21 @@ class MainWindow(QMainWindow):
 
     def _warm_up(self) -> None:
         """Load torch, which takes seconds: once the window can be seen, and not before."""
-        if self.isVisible():
+        if self.isVisible() and not self.closed:
             self.start(loading.read_images)
             self.warming = self.start(partial(loading.warm_up, self.session.home), self._warmed)
             self._grow()
 
     def _film_awaited(self) -> bool:
         """Whether the first animation is on view and yet to begin: nothing else comes first."""
-        if self._kept_view() != FIRST:
-            return False
-        return self.warming in self.jobs or self.trajectories.film_awaited
+        return self._kept_view() == FIRST and (
+            self.warming in self.jobs or self.trajectories.film_awaited
+        )
 
     def _grow(self, made: str = "") -> None:
         """What comes after the first sight, a piece a turn: plots, views (`made`: to be added)."""
+        if self.closed:
+            return
         if made:
             self._add(made)
             QTimer.singleShot(BETWEEN_MS, self, self._grow)
@@ -283,6 +286,8 @@ class MainWindow(QMainWindow):
     ) -> Job:
         """Run a generator on a worker of the window's own; `take` gets what it yields."""
         job = Job(make, self)
+        if self.closed:
+            return job  # nobody would wait for its thread
         self.jobs.append(job)
         job.failed.connect(self.session.problem)
         if take is not None:
@@ -301,18 +306,13 @@ class MainWindow(QMainWindow):
 
     def show_problem(self, text: str) -> None:
         """Say it in a dialog that does not stop the rest."""
-        box = QMessageBox(QMessageBox.Icon.Warning, "DiffViz", text, parent=self)
-        box.setObjectName("problemBox")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+        dialog(self, QMessageBox.Icon.Warning, text, "problemBox").open()
 
     def show_fault(self, sentence: str) -> None:
         """Tell of what nobody foresaw, and offer a report of it; one dialog at a time."""
         if self.findChild(QMessageBox, "faultBox") is not None:
             return
-        box = QMessageBox(QMessageBox.Icon.Critical, "DiffViz", sentence, parent=self)
-        box.setObjectName("faultBox")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box = dialog(self, QMessageBox.Icon.Critical, sentence, "faultBox")
         copy = box.addButton("Copy report", QMessageBox.ButtonRole.ActionRole)
         box.addButton(QMessageBox.StandardButton.Ok)
         copy.clicked.connect(self.copy_report)
@@ -320,9 +320,8 @@ class MainWindow(QMainWindow):
 
     def copy_report(self) -> None:
         """Put what somebody needs to mend a fault on the clipboard."""
-        QApplication.clipboard().setText(
-            faults.report(self.session.home, self.training.device.text())
-        )
+        text = faults.report(self.session.home, self.training.device.text())
+        QApplication.clipboard().setText(text)
         self.session.message.emit("A report is on the clipboard: paste it where it is wanted.")
 
     def open_log(self) -> None:
@@ -371,9 +370,10 @@ class MainWindow(QMainWindow):
 
     def leave(self) -> None:
         """Close at once, as a signal asks: a training leaves its checkpoint."""
-        self._keep()
-        self.shutdown()
-        QApplication.quit()
+        if not self.closed:
+            self._keep()
+            self.shutdown()
+            QTimer.singleShot(0, QApplication.quit)  # also where the loop is yet to begin
 
     def _keep(self) -> None:
         """Remember layout, view, slider and settings for the next start."""
@@ -390,6 +390,7 @@ class MainWindow(QMainWindow):
 
     def shutdown(self) -> None:
         """End every worker; training leaves its checkpoint."""
+        self.closed = True
         for view in self.views.values():
             view.shutdown()
         for job in list(self.jobs):

@@ -42,6 +42,37 @@ def test_a_signal_wakes_a_loop_that_waits_and_ends_it(program, name):
     assert child.wait(30) == 7
 
 
+def test_nothing_begins_in_a_window_that_closes(window, qtbot):
+    """A worker that began then would still be running as the window is deleted."""
+    window.later, window.plotting, window.ready = iter(["schedule"]), None, False
+    views = dict(window.views)
+    window.shutdown()
+    job = window.start(lambda: iter(()))
+    window._grow()
+    window._warm_up()
+    window._grow("schedule")
+    qtbot.wait(50)
+    assert not job.isRunning()
+    assert not window.jobs
+    assert window.views == views
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to a child there")
+@pytest.mark.parametrize("where", ["check_home", "load_qt"])
+def test_ctrl_c_before_there_is_a_window_ends_the_program_without_a_trace(
+    as_in_a_terminal, tmp_path, where
+):
+    code = f"""
+import os, signal
+from diffviz import __main__ as program
+program.{where} = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+program.main(["--home", {str(tmp_path)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to a child there")
 def test_what_nohup_ignores_stays_ignored(program):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -256,3 +256,13 @@ def test_a_tilde_that_the_shell_left_is_the_home(tmp_path, monkeypatch, capsys, 
     assert str(tmp_path / "mine") in capsys.readouterr().err
     assert at_home("~other/x") == "~other/x"
     assert at_home("a~/x") == "a~/x"
+
+
+def test_an_app_without_a_console_has_commands_too(tmp_path, monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    out = tmp_path / "a.png"
+    words = ["sample", "--run", "modern", "--count", "1", "--steps", "1", "--device", "cpu"]
+    assert main([*words, "--out", str(out)]) == 0
+    assert out.exists()
+    assert main([*words, "--out", str(tmp_path / "no" / "a.png")]) == 2
