@@ -306,7 +306,7 @@ class TrajectoriesView(View):
             f"<b>{ROW_TITLES[row]}</b>", f"step {at.index} of {at.last}", f"t = {at.t:.3f}",
             at.chain, f"α = {at.alpha:.3f}", f"σ = {at.sigma:.3f}", f"log-SNR = {snr}",
         )  # fmt: skip
-        return "".join(f"<td style='padding: 0 9px'>{cell}</td>" for cell in cells)
+        return "".join(f"<td style='padding: 0 5px'>{cell}</td>" for cell in cells)
 
     def ask(self) -> work.Trajectories:
         """What made the pictures, as they are shown now."""
