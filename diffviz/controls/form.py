@@ -65,7 +65,7 @@ class Form(QObject, Generic[A]):
             match name:
                 case "model" if "checkpoint" in self.settings:
                     self.fields[name] = ModelChoice(session, prefix, one, parent)
-                case "classes":
+                case "classes" if one.kind is str:  # a number of them is another thing
                     guidance = self.settings.get("guidance")
                     self.fields[name] = ClassChoice(prefix, one, guidance, parent)
                 case "guide":
