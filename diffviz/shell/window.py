@@ -88,7 +88,7 @@ class MainWindow(QMainWindow):
         self.split.addWidget(self.stage)
         self.training.began.connect(partial(self.stage.setCurrentWidget, self.training))
         self.split.setStretchFactor(1, 1)
-        self.split.setSizes([380, 900])
+        self.split.setSizes([330, 950])
         self.split.setChildrenCollapsible(False)
         self.setCentralWidget(self.split)
         self.trajectories.setFocus()  # which leaves Space to its timeline

@@ -64,7 +64,7 @@ VIEWS = Catalogue(
         "diffviz.views.copies.view:CopiesView", group="Understand",
     ),
     Entry(
-        "straight", "Straight", "Are the ways straight, and can they be made so? Bends, and reflow",
+        "straight", "Straight", "Are the ways straight? How they bend, and reflow",
         "diffviz.views.straight.view:StraightView", group="Understand",
     ),
     Entry(

@@ -78,6 +78,12 @@ def test_the_button_follows_the_spin_box(window):
     assert window.training.train_button.text() == "Train 1 epoch"
 
 
+def test_a_preset_that_nobody_has_changed_says_so(window):
+    """A training's classes are a number, though other forms choose a class."""
+    assert window.training.form["classes"].value() == 10
+    assert "changed" not in window.training.form.more_button.text()
+
+
 def test_another_process_and_dataset_go_into_the_settings(window, monkeypatch, tmp_path):
     panel = window.training
     panel.column.process.setCurrentIndex(panel.column.process.findData("ve"))
