@@ -80,7 +80,7 @@ def test_the_button_follows_the_spin_box(window):
 
 def test_a_preset_that_nobody_has_changed_says_so(window):
     """A training's classes are a number, though other forms choose a class."""
-    assert window.training.form["classes"].value() == 10
+    assert window.training.form["classes"].value() == PRESETS["modern"].classes
     assert "changed" not in window.training.form.more_button.text()
 
 
