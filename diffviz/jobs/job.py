@@ -90,8 +90,9 @@ class Job(QThread):
             self._stopped = True
             self._state.notify_all()
 
-    def shutdown(self, timeout_ms: int = 20_000) -> bool:
-        """Stop and wait; False if the worker was still busy after `timeout_ms`.
+    def shutdown(self, timeout_ms: int = 120_000) -> bool:
+        """Stop and wait; False if the worker was still busy after `timeout_ms`: one step of a large
+        training may take half a minute, and is saved then.
 
         Call it on the thread that the job was created on: the last signals are emitted here.
         """
