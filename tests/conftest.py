@@ -109,8 +109,11 @@ def small_models(tmp_path_factory):
 def small_app(monkeypatch, small_models):
     """The app over small models, with a small `modern` preset."""
     from diffviz.shell import session
+    from diffviz.shell.garbage import Garbage
     from trainer.config import PRESETS
 
+    # A full collection, in which it ends, takes 0.3 s: dear where windows come and go.
+    monkeypatch.setattr(Garbage, "settle", lambda garbage: garbage.setProperty("asked", True))
     small = PRESETS["modern"].with_changes(
         **SMALL, classes=0, limit_images=256, bound_images=4, preview_steps=2
     )

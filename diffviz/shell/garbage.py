@@ -39,4 +39,7 @@ class Garbage(QObject):
         """Leave it to Python again."""
         self.timer.stop()
         gc.unfreeze()
+        if self.settled:  # Python counts anew, or it took all that was frozen for news
+            gc.collect()
+        self.settled = False
         gc.enable()
