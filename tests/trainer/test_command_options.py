@@ -266,3 +266,5 @@ def test_an_app_without_a_console_has_commands_too(tmp_path, monkeypatch):
     assert main([*words, "--out", str(out)]) == 0
     assert out.exists()
     assert main([*words, "--out", str(tmp_path / "no" / "a.png")]) == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()

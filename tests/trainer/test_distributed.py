@@ -15,6 +15,7 @@ import torch
 from tests.tiny import WORDS, pictures
 from trainer import __main__ as command
 from trainer.config import PRESETS
+from trainer.devices import set_threads, threads
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
 from trainer.runs.measures import measures
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 def work(folder: Path) -> None:
     """What both teams do: train from the command line, then draw from the trained model."""
-    torch.set_num_threads(1)
+    set_threads(1)  # as torchrun gives each of several
     PRESETS["modern"] = PRESETS["modern"].with_changes(
         network_parameters={"width": 8, "blocks": 1},
         classes=10,
@@ -53,9 +54,10 @@ def work(folder: Path) -> None:
 def teams(tmp_path_factory):
     """The folders of one process' work and of two processes'."""
     alone, together = (tmp_path_factory.mktemp(name) for name in ("alone", "together"))
-    preset = PRESETS["modern"]
+    preset, count = PRESETS["modern"], threads()
     work(alone)
     PRESETS["modern"] = preset
+    set_threads(count)
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run(
         [sys.executable, *launch, __file__, str(together)],
