@@ -24,7 +24,7 @@ from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import load_tensors
 from trainer.samplers import Noise
-from trainer.training import train
+from trainer.training import loss, train
 from trainer.training.fit import fit
 from trainer.training.learner import Learner
 from trainer.training.loop import _evaluate
@@ -152,7 +152,7 @@ def test_the_first_loss_is_the_weighted_error_of_a_network_that_answers_nothing(
     images = batch(64)
     loss = one.step(images, None, 0, 10)
     generator = torch.Generator().manual_seed(0)
-    t = one.objective.times(64, generator)
+    t = one.objective.times(64, generator).t
     eps = torch.randn(images.shape, generator=generator)
     snr = one.process.log_snr(t).exp()
     weight = (5 / snr).clamp_max(1) if weighting == "min-snr" else torch.ones(64)
@@ -204,6 +204,29 @@ def test_the_number_of_threads_changes_no_bit(network, precision):
     for name, value in found[0].items():
         assert torch.equal(value, found[1][name]), name
         assert torch.equal(value, found[2][name]), name
+
+
+def test_times_drawn_by_the_losses_depend_on_neither_threads_nor_a_stop(monkeypatch, precision):
+    monkeypatch.setattr(loss, "LEVELS", 4)
+    monkeypatch.setattr(loss, "ENOUGH", 2.0)
+    options = {"loss_weighting": "likelihood", "process": "vp", "precision": precision}
+
+    def states(count, stop=None):
+        set_threads(count)
+        one = learner(**options, parts=2)
+        for step in range(5):
+            if step == stop:
+                kept = {name: value.clone() for name, value in one.state().items()}
+                one = learner(**options, parts=2)
+                one.restore(kept, Path("state"))
+            one.step(batch(11), None, step, 10)
+        assert float(one.objective.density().std()) > 0.01
+        return one.state()
+
+    whole = states(1)
+    for other in (states(2), states(1, stop=3)):
+        assert whole.keys() == other.keys()
+        assert all(torch.equal(whole[name], other[name]) for name in whole)
 
 
 def test_running_statistics_are_the_mean_over_the_parts():

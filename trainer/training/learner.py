@@ -100,7 +100,7 @@ class Learner:
         seed = nth(config.seed, step)
         torch.manual_seed(seed)  # what a network draws by itself
         generator = torch.Generator(self.device).manual_seed(seed)
-        t = self.objective.times(len(images), generator)
+        times = self.objective.times(len(images), generator)
         eps = torch.randn(images.shape, generator=generator, device=self.device)
         if config.optimal_pairs:
             eps = optimal(to_signed(images), eps, labels)
@@ -108,14 +108,16 @@ class Learner:
             dropped = torch.rand(len(labels), generator=generator, device=self.device)
             labels = labels.masked_fill(dropped < config.label_dropout, -1)
 
-        def losses(network: nn.Module, part: int) -> Tensor:
+        def losses(network: nn.Module, part: int) -> tuple[Tensor, Tensor]:
             rows = slice(part, None, count)
             classes = None if labels is None else labels[rows]
             model = self.models[self.parts.networks.index(network)]
-            each = self._losses(model, to_signed(images[rows]), t[rows], eps[rows], classes)
-            return each.sum() / len(images)
+            each = self._losses(model, to_signed(images[rows]), times[rows].t, eps[rows], classes)
+            squares = self.objective.squares(times[rows], each.detach())
+            return (times[rows].share * each).sum() / len(images), squares
 
-        loss = self.parts.gradients(losses, seed)
+        loss, squares = self.parts.gradients(losses, seed)
+        self.objective.learn(times, squares)
         factor = course(config, step, steps)
         for optimiser, rate in zip(self.optimisers, self._rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * factor
@@ -161,6 +163,8 @@ class Learner:
         tensors = {f"network.{n}": v for n, v in self.network.state_dict().items()}
         tensors |= {f"ema.{n}": v for n, v in self.ema.network.state_dict().items()}
         tensors |= {f"averages.{name}": value for name, value in self.averages().items()}
+        if self.objective.seen is not None:
+            tensors |= {"objective.seen": self.objective.seen}
         for name, optimiser in zip(STATES, self.optimisers, strict=False):
             for index, values in optimiser.state_dict()["state"].items():
                 tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
@@ -178,6 +182,8 @@ class Learner:
         for name, value in self.averages().items():
             if name in kept:  # not in states of before version 2
                 value.copy_(kept[name])
+        if self.objective.seen is not None and "objective.seen" in tensors:
+            self.objective.seen = tensors["objective.seen"].to(self.device)
         for name, optimiser in zip(STATES, self.optimisers, strict=False):
             parameters = optimiser.param_groups[0]["params"]
             moments: dict[int, dict[str, Tensor]] = {}

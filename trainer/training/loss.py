@@ -13,8 +13,12 @@ min-snr     min(SNR, gamma) · |x0 error|² (Hang et al. 2023, arXiv:2303.09556,
 likelihood  g² |score error|², a bound on the likelihood (Song et al. 2021, arXiv:2101.09258,
             equation 7). g²/sigma² is the speed at which log-SNR falls, so instead of weighting by
             it, times are drawn evenly in log-SNR and |eps error|² is weighted by 1: the same mean
-            with less noise (Kingma et al. 2021, arXiv:2107.00630, section 5.1).
+            with less noise (Kingma et al. 2021, arXiv:2107.00630, section 5.1). With less still
+            where levels of large losses are drawn oftener and count for less: by the root of the
+            losses' running mean square (Nichol and Dhariwal 2021, arXiv:2102.09672, equation 18).
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,6 +27,22 @@ from trainer.processes import Process
 
 BUCKETS = 10
 TABLE = 4097
+LEVELS = 64  # equal parts of the log-SNRs, each with its own running mean
+MEMORY = 0.99  # what is left of an image's part in it when the level's next image has come
+ENOUGH = 10.0  # images of each level before any is drawn oftener
+EVEN = 0.1  # the share of times that is always drawn evenly
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times t (B,) in (0, 1], of which level each is (B,) and what each counts for, 1 / density."""
+
+    t: Tensor
+    level: Tensor
+    share: Tensor
+
+    def __getitem__(self, rows: slice) -> "Times":
+        return Times(self.t[rows], self.level[rows], self.share[rows])
 
 
 class Objective:
@@ -42,6 +62,8 @@ class Objective:
         self.process, self.prediction = process, prediction
         self.weighting, self.gamma = weighting, gamma
         self.table: Tensor | None = None
+        # Of the losses' squares and of images, by level, older ones fading.
+        self.seen = torch.zeros(2, LEVELS) if weighting == "likelihood" else None
         if weighting in ("likelihood", "log-normal", "logit-normal"):
             most, least = process.likelihood_ends
             if process.chain_steps is not None:  # as much of it as others for the first timestep
@@ -53,7 +75,26 @@ class Objective:
                 log_snr = (-2 * level).clamp(least, most)
             self.table = process.time_at(log_snr)
 
-    def times(self, count: int, generator: torch.Generator) -> Tensor:
+    def density(self) -> Tensor:
+        """How often times of each level are drawn, (LEVELS,), 1 in the mean."""
+        if self.seen is None or bool((self.seen[1] < ENOUGH).any()):
+            return torch.ones(LEVELS)
+        size = (self.seen[0] / self.seen[1]).sqrt().cpu()
+        return EVEN + (1 - EVEN) * size / size.mean().clamp_min(1e-12)
+
+    def squares(self, times: Times, losses: Tensor) -> Tensor:
+        """The sums of the squares of `losses` (B,), not shared, by level, for `learn`; (LEVELS,) or
+        (0,) where nothing is to be learnt."""
+        sums = losses.new_zeros(LEVELS if self.seen is not None else 0)
+        return sums.index_add(0, times.level, losses.square()) if len(sums) else sums
+
+    def learn(self, times: Times, squares: Tensor) -> None:
+        """Let the squares of a whole batch at these times decide where later ones are drawn."""
+        if self.seen is not None:
+            count = torch.bincount(times.level, minlength=LEVELS).float()
+            self.seen = self.seen.to(count.device) * MEMORY**count + torch.stack([squares, count])
+
+    def times(self, count: int, generator: torch.Generator) -> Times:
         """Training times (count,) in (0, 1], on the generator's device, in random order.
 
         On a chain's grid independent draws; else stratified, one in each of `count` equal parts.
@@ -65,6 +106,13 @@ class Objective:
         if not chain:
             place = torch.randperm(count, generator=generator, device=device)
             u = (place + u) / count
+        level, share = (u * LEVELS).long().clamp_max(LEVELS - 1), torch.ones_like(u)
+        if self.seen is not None:
+            density = self.density().to(device)
+            below = torch.cat([density.new_zeros(1), density.cumsum(0)]) / density.sum()
+            level = (torch.searchsorted(below, u, right=True) - 1).clamp(0, LEVELS - 1)
+            share = 1 / density[level]
+            u = (level + (u - below[level]) / (below[level + 1] - below[level])) / LEVELS
         if self.table is not None:
             self.table = self.table.to(device)
             place = u * (len(self.table) - 1)
@@ -72,7 +120,7 @@ class Objective:
             u = torch.lerp(self.table[lower], self.table[lower + 1], place - lower)
         elif not chain:
             u = self.process.earliest + (1 - self.process.earliest) * u
-        return self.process.on_grid(u) if chain else u.clamp_max(1.0)
+        return Times(self.process.on_grid(u) if chain else u.clamp_max(1.0), level, share)
 
     def weight(self, t: Tensor) -> Tensor:
         """What |answer - target|² counts for at t (B,); (B,).

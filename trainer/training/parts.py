@@ -68,22 +68,25 @@ class Parts:
         futures = [self.pool.submit(job) for job in jobs]
         return [future.result() for future in futures]
 
-    def gradients(self, losses: Callable[[nn.Module, int], Tensor], seed: int) -> Tensor:
-        """Leave in the network the gradients of the sum of `losses(network, part)`; that sum.
+    def gradients(
+        self, losses: Callable[[nn.Module, int], tuple[Tensor, Tensor]], seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Leave in the network the gradients of the sum of the losses that `losses(network, part)`
+        gives; that sum, and the sum of what it gives beside them, of any one shape.
 
         `seed` is what dropout draws from, for each part its own.
         """
 
-        def make(network: nn.Module, part: int) -> Tensor:
+        def make(network: nn.Module, part: int) -> tuple[Tensor, Tensor]:
             network.train(self.network.training)
             for module in network.modules():
                 if isinstance(module, Dropout):
                     module.generator = torch.Generator(device).manual_seed((seed + part) % 2**64)
             for parameter in network.parameters():
                 parameter.grad = None
-            loss = losses(network, part)
+            loss, beside = losses(network, part)
             loss.backward()
-            return loss.detach()
+            return loss.detach(), beside
 
         device = next(self.network.parameters()).device
         with torch.no_grad():
@@ -92,16 +95,19 @@ class Parts:
                     torch._foreach_copy_(theirs, list(self.network.buffers()))
         jobs = [partial(make, *each) for each in zip(self.networks, self.mine, strict=True)]
         found = self.each(jobs)
-        total: Tensor = found[0] if self.count == 1 else self.each([partial(self._sum, found)])[0]
+        total: tuple[Tensor, Tensor] = (
+            found[0] if self.count == 1 else self.each([partial(self._sum, found)])[0]
+        )
         return total
 
     @torch.no_grad()
-    def _sum(self, losses: list[Tensor]) -> Tensor:
-        """Put the parts' sums of gradients and means of buffers into the network; the loss."""
+    def _sum(self, found: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Put the parts' sums of gradients and means of buffers into the network; the loss, and
+        what was found beside it."""
         rows = []
-        for parameters, buffers, loss in zip(self.parameters, self.buffers, losses, strict=True):
+        for parameters, buffers, each in zip(self.parameters, self.buffers, found, strict=True):
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-            rows.append([*gradients, *(b for b in buffers if b.is_floating_point()), loss])
+            rows.append([*gradients, *(b for b in buffers if b.is_floating_point()), *each])
         rows = team().gathered(rows)
         total = rows[0]
         for row in rows[1:]:
@@ -118,4 +124,4 @@ class Parts:
         for mine, theirs in zip(self.network.buffers(), self.buffers[0], strict=True):
             if not mine.is_floating_point():  # counts, which every part has advanced alike
                 mine.copy_(theirs)
-        return total[-1]
+        return total[-2], total[-1]
