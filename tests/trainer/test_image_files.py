@@ -362,6 +362,35 @@ def test_parts_under_their_usual_names_and_a_folder_around_all(tmp_path, parts, 
     assert found.left_out.startswith(left)
 
 
+def test_images_beside_the_folders_of_classes_are_of_none(tmp_path):
+    for kind in "ab":
+        for k in range(10):
+            save(tmp_path, f"{kind}/{k}.png", np.full((4, 4), 9, np.uint8))
+    save(tmp_path, "cover.png", np.full((4, 4), 200, np.uint8))
+    found = load(f"{tmp_path}:4")
+    assert found.names == ("a", "b")
+    assert (len(found.train), len(found.test)) == (18, 2)
+    assert {int(image.max()) for image in (*found.train, *found.test)} == {9}
+    assert found.left_out == "Left out: 1 images beside the folders of classes."
+    for k in range(22):
+        save(tmp_path, f"{k}.png", np.full((4, 4), 9, np.uint8))
+    found = load(f"{tmp_path}:4")
+    assert (found.names, len(found.train) + len(found.test)) == (("",), 43)
+    assert found.left_out == ""
+
+
+def test_a_test_folder_without_classes_is_none(tmp_path):
+    for k in range(20):
+        save(tmp_path, f"train/{k % 2}/{k}.png", np.full((4, 4), 9, np.uint8))
+    for k in range(5):
+        save(tmp_path, f"test/{k}.png", np.full((4, 4), 200, np.uint8))
+    found = load(f"{tmp_path}:4")
+    assert found.names == ("0", "1")
+    assert (len(found.train), len(found.test)) == (18, 2)
+    assert int(found.train.max()) == 9
+    assert found.left_out == "Left out: 5 images beside the folders of classes."
+
+
 def test_what_other_programs_leave_and_pipes_are_passed_over(tmp_path):
     for k in range(4):
         save(tmp_path, f"{k}.png", np.full((4, 4), 9, np.uint8))

@@ -34,6 +34,7 @@ class _Found:
     hidden: int = 0
     others: int = 0
     elsewhere: int = 0
+    beside: int = 0
 
     @property
     def left_out(self) -> str:
@@ -43,6 +44,7 @@ class _Found:
                 (self.hidden, "hidden files and folders"),
                 (self.others, "files that are no images"),
                 (self.elsewhere, "files that are neither in the training nor in the test folder"),
+                (self.beside, "images beside the folders of classes"),
             )
             if count
         ]
@@ -110,7 +112,8 @@ def _root(folder: Path, paths: list[Path]) -> Path:
 
 
 def read_folder(folder: Path, side: int = 32) -> Generator[Reading, None, ImageSet]:
-    """A folder of image files as squares of `side` pixels; subfolders, if any, are the classes.
+    """A folder of image files as squares of `side` pixels. Subfolders are the classes, if at least
+    half of the images lie in them; what lies beside them has none, and is left out.
 
     Folders named train and test (or validation) are those two sets. Else a tenth of the images,
     chosen by their names' SHA-256, is the test set: the same folder always splits alike. Grey if
@@ -131,13 +134,21 @@ def read_folder(folder: Path, side: int = 32) -> Generator[Reading, None, ImageS
 
     root = _root(folder, found.paths)
     paths, parts = sorted(found.paths, key=place), _parts(root, found.paths)
-    held = max(1, len(paths) // 10)
     depth = 1 if parts is None else 2
+    group = {path: _group(path.relative_to(root).parts, depth) for path in paths}
+    loose = sum(not name for name in group.values())
+    if 2 * loose > len(paths):
+        group = dict.fromkeys(paths, "")
+    elif loose:
+        found.beside = loose
+        paths = [path for path in paths if group[path]]
+    held = max(1, len(paths) // 10)
     if parts is not None:
-        train, test = (sorted(part, key=place) for part in parts)
+        train, test = ([path for path in paths if path in part] for part in map(set, parts))
         found.elsewhere = len(paths) - len(train) - len(test)
-        paths, held = [*test, *train], len(test)
-    groups = [_group(path.relative_to(root).parts, depth) for path in paths]
+        paths = [*test, *train]
+        held = len(test) if train and test else max(1, len(paths) // 10)
+    groups = [group[path] for path in paths]
     names = sorted(set(groups), key=_in_order)
     number = {name: k for k, name in enumerate(names)}
     labels = np.array([number[group] for group in groups], np.int64)
