@@ -113,7 +113,12 @@ def small_app(monkeypatch, small_models):
     from trainer.config import PRESETS
 
     # A full collection, in which it ends, takes 0.3 s: dear where windows come and go.
-    monkeypatch.setattr(Garbage, "settle", lambda garbage: garbage.setProperty("asked", True))
+
+    def settle(garbage: Garbage) -> None:
+        garbage.setProperty("asked", True)
+        garbage.timer.start()
+
+    monkeypatch.setattr(Garbage, "settle", settle)
     small = PRESETS["modern"].with_changes(
         **SMALL, classes=0, limit_images=256, bound_images=4, preview_steps=2
     )

@@ -21,17 +21,17 @@ class Garbage(QObject):
         self.settled = False
         self.timer = QTimer(self, interval=TICK_MS)
         self.timer.timeout.connect(self.collect)
-        self.timer.start()
 
     def settle(self) -> None:
-        """All that was loaded by now stays: look at it no more."""
+        """All that was loaded by now stays: look at it neither before nor after."""
         gc.freeze()
         self.settled = True
+        self.timer.start()
 
     def collect(self) -> None:
-        """What Python would collect by now, youngest first; the oldest once all is loaded."""
+        """What Python would collect by now, youngest first."""
         most, counts = gc.get_threshold(), gc.get_count()
-        for generation in range(3 if self.settled else 2):
+        for generation in range(3):
             if counts[generation] > most[generation]:
                 gc.collect(generation)
 

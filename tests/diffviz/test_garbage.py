@@ -41,7 +41,7 @@ def test_circles_that_a_worker_leaves_are_collected_on_the_windows_thread(
     qtbot, request, kept_here
 ):
     if kept_here:
-        request.getfixturevalue("garbage")
+        request.getfixturevalue("garbage").settle()
     told, ended = [], []
     job = Job(lambda: busy(told))
     job.produced.connect(lambda events: None)
@@ -58,6 +58,7 @@ def test_circles_that_a_worker_leaves_are_collected_on_the_windows_thread(
 def test_what_was_loaded_is_looked_at_no_more_and_the_rest_is(qtbot, garbage):
     gc.collect()
     before = len(gc.get_objects())
+    assert not garbage.timer.isActive()  # what comes until then stays
     garbage.settle()
     assert len(gc.get_objects()) < before / 10
     told = []

@@ -38,11 +38,11 @@ from trainer.training.loss import bucket_times
 from trainer.training.optimiser import course
 from trainer.training.parts import pieces
 
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS = 0.2
 SAVE_SECONDS = 120.0
 QUICK = ("ddim", 20)  # what draws previews by the clock, of any process
 FIRST_PREVIEW = 1.0  # seconds after the beginning
-PREVIEW_SHARE = 0.04  # of the time, which previews by the clock take at most
+PREVIEW_SHARE = 0.02  # of the time, which previews by the clock take at most
 BOUND, LOSSES = 1, 2  # streams of an evaluation, which share no noise
 
 
