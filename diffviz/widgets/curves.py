@@ -9,6 +9,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QWidget
 
 from diffviz.shell import style
+from diffviz.widgets.corner import CornerLegend
 from diffviz.widgets.plot import Plot
 
 
@@ -42,7 +43,7 @@ class CurvesPlot(Plot):
     def build(self, item: Any) -> None:
         item.setLogMode(*self._logs)
         self._level = item.plot()
-        self._legend = item.addLegend(offset=(-8, 8))
+        self._legend = CornerLegend(item)
 
     def names(self) -> list[str]:
         """The curves there are, in the order of their colours."""

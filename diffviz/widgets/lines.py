@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QLabel, QWidget
 
 from diffviz.shell import style
+from diffviz.widgets.corner import CornerLegend
 from diffviz.widgets.plot import Plot
 
 STYLES = {
@@ -93,7 +94,7 @@ class LinesPlot(Plot):
         self.mark = pg.InfiniteLine(pos=self._at, angle=90, movable=True, bounds=(0, 1))
         self.mark.sigDragged.connect(lambda mark: self.marked.emit(mark.value()))
         if self.across:
-            self._legend = item.addLegend(offset=(-8, 8), labelTextSize="8pt")
+            self._legend = CornerLegend(item, labelTextSize="8pt")
         else:
             item.addItem(self.mark)
         self._drawn: list[tuple[Line, pg.PlotDataItem]] = []

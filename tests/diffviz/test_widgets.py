@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, QPointF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
@@ -563,3 +563,27 @@ def test_words_that_change_have_nothing_laid_out_anew_until_they_need_room(qtbot
         assert words.height() == words.label.heightForWidth(
             200 - 2 * column.contentsMargins().left()
         )
+
+
+@pytest.mark.parametrize(
+    ("curve", "corner"),
+    [
+        ([(0, 0), (1, 0), (2, 1)], (0, 0)),  # up at the right: the legend goes to the left
+        ([(0, 1), (1, 0), (2, 0)], (1, 0)),
+        ([(0, 1), (1, 1), (2, 1), (3, 0), (3.01, 1)], (0, 1)),
+        ([(0, 0), (0.01, 1), (2, 1)], (1, 1)),
+    ],
+)
+def test_a_legend_goes_where_it_hides_least(qtbot, curve, corner):
+    plot = CurvesPlot("Curves", "y", "x", "curves")
+    qtbot.addWidget(plot)
+    plot.resize(600, 400)
+    plot.show()
+    plot.set_curve("a name", *np.array(curve, float).T)
+    legend = plot.item.legend
+    qtbot.waitUntil(lambda: legend.corner == corner)
+    box, frame = plot.item.vb.sceneBoundingRect(), legend.sceneBoundingRect()
+    assert box.contains(frame)
+    for x, y in curve:
+        assert not frame.contains(plot.item.vb.mapViewToScene(QPointF(x, y)))
+    assert (frame.center().x() > box.center().x(), frame.center().y() > box.center().y()) == corner

@@ -109,8 +109,6 @@ class SpectrumView(View):
 
     def _build(self) -> None:
         row = self.form.row("model", "image", "count", "seed")
-        row.setStretch(row.count() - 1, 0)
-        row.addWidget(self.status, 1)
         row.addWidget(self.stop_button)
         row.addWidget(self.measure_button)
         grid = QGridLayout()
@@ -130,7 +128,8 @@ class SpectrumView(View):
         for k in (0, 1):
             grid.setRowStretch(k, 1)
         below = QHBoxLayout()
-        below.addWidget(self.facts, 1)
+        below.addWidget(self.facts, 3)
+        below.addWidget(self.status, 2)
         below.addLayout(self.form.row("map", end=False))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
