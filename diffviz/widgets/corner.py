@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6.QtGui import QPalette
 
 MARGIN = 8  # pixels between the legend and the plot's edges
-SAMPLES = 96  # places along a curve that are looked at
+STEP = 0.02  # of the view, from one place that is looked at to the next along a curve
+FEW, WEIGHT = 20, 10  # points that stand for themselves, marked as a rule, and what each counts for
+MOST = 2_000  # points and places of a curve
 CORNERS = ((1, 0), (0, 0), (1, 1), (0, 1))  # (right, lower): the first of the best is taken
 
 
@@ -21,6 +24,15 @@ class CornerLegend(pg.LegendItem):
         self._to(CORNERS[0])
         item.vb.sigRangeChanged.connect(self.settle)
         item.vb.sigResized.connect(self.settle)
+
+    def recolour(self, palette: QPalette) -> None:
+        """Take the palette's colours; what lies under it shines through a little."""
+        ground = palette.color(QPalette.ColorRole.Base)
+        ground.setAlpha(200)
+        self.setBrush(ground)
+        self.setLabelTextColor(palette.color(QPalette.ColorRole.Text))
+        for _, label in self.items:  # which that alone does not draw anew
+            label.setText(label.text)
 
     def settle(self) -> None:
         """Go to the corner under which least is drawn."""
@@ -42,19 +54,24 @@ class CornerLegend(pg.LegendItem):
             self._to(best)
 
     def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the curves are in view: shares of its width from the left, of its height from
-        below."""
+        """Where the curves are drawn, evenly along each: shares of the view's width from the left,
+        of its height from below."""
         (left, right), (low, high) = self.plot.vb.viewRange()
         places = [np.empty((2, 0))]
         for curve in self.plot.listDataItems():
             x, y = curve.getData()
             if x is None or not (good := np.isfinite(x) & np.isfinite(y)).any():
                 continue
-            x, y = x[good], y[good]
-            at = np.linspace(max(left, x[0]), min(right, x[-1]), SAMPLES)
-            places.append(np.stack([at, np.interp(at, x, y)]))
-        x, y = np.concatenate(places, 1)
-        return (x - left) / (right - left or 1), (y - low) / (high - low or 1)
+            thin = len(x) // MOST + 1
+            u = (x[good][::thin] - left) / (right - left or 1)
+            v = (y[good][::thin] - low) / (high - low or 1)
+            way = np.concatenate([[0.0], np.hypot(np.diff(u), np.diff(v)).cumsum()])
+            at = np.linspace(0, way[-1], int(min(way[-1] / STEP, MOST)) + 2)
+            places.append(np.stack([np.interp(at, way, u), np.interp(at, way, v)]))
+            if len(u) <= FEW:
+                places += [np.stack([u, v])] * WEIGHT
+        u, v = np.concatenate(places, 1)
+        return u, v
 
     def _to(self, corner: tuple[int, int]) -> None:
         self.corner = corner

@@ -146,7 +146,7 @@ class CurvesPlot(Plot):
 
     def recolour(self, palette: QPalette) -> None:
         text = palette.color(QPalette.ColorRole.Text)
-        self._legend.setLabelTextColor(text)
+        self._legend.recolour(palette)
         colours = style.series(palette)
         self._level.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
         for index, name in enumerate(self._lines):

@@ -149,9 +149,7 @@ class LinesPlot(Plot):
             drawn.setPen(pen)
         text = palette.color(QPalette.ColorRole.Text)
         if self.across:
-            self._legend.setLabelTextColor(text)
-            for _, label in self._legend.items:  # which that alone does not draw anew
-                label.setText(label.text)
+            self._legend.recolour(palette)
         self.mark.setPen(pg.mkPen(text, width=1.5, style=Qt.PenStyle.DashLine))
         self.mark.setHoverPen(pg.mkPen(palette.color(QPalette.ColorRole.Highlight), width=4))
 
