@@ -68,6 +68,8 @@ def _window(folder: Path) -> None:
 def campaign(folder: Path, seconds: float, seed: int, most: int) -> Tally:
     """Signals in turn at stages in turn, at most `most`, for so many seconds."""
     child.load()
+    # A shell lets what it begins with & ignore Ctrl-C, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tally, rng = Tally("signals"), random.Random(seed)
     made = child.end(*child.begin(lambda: tasks.prepare(folder)), 600)
     if not made.well:
