@@ -61,13 +61,13 @@ def _idx(folder: Path, zipped: bool) -> Path:
 
 
 def _trained(folder: Path) -> None:
-    """A run of two epochs with measures, stopped before its end."""
+    """A run of three epochs with measures, stopped in the second."""
     from trainer.events import Step
     from trainer.runs import Run
     from trainer.runs.measures import Measure, keep
     from trainer.training import train
 
-    config = TINY.with_changes(dataset=f"{pictures(folder / 'pics')}:8", keep_every=1)
+    config = TINY.with_changes(dataset=f"{pictures(folder / 'pics')}:8", keep_every=1, epochs=3)
     run = Run.create(folder / "runs" / "run", config)
     events = train(config, run, "cpu")
     for event in events:
