@@ -107,8 +107,8 @@ def _parts(root: Path, paths: list[Path]) -> tuple[list[Path], list[Path]] | Non
 
 def _root(folder: Path, paths: list[Path]) -> Path:
     """The folder in which the images part ways: one around all of them is no class."""
-    around = {path.parent for path in paths}
-    return Path(os.path.commonpath(around)) if len(around) > 1 else folder
+    around = {path.parent.relative_to(folder) for path in paths}
+    return folder / os.path.commonpath(around) if len(around) > 1 else folder
 
 
 def read_folder(folder: Path, side: int = 32) -> Generator[Reading, None, ImageSet]:
