@@ -37,6 +37,7 @@ class Timeline(QWidget):
         self._available = 1.0
         self._last_tick = 0.0
         self._icons: dict[QToolButton, QStyle.StandardPixmap] = {}
+        self._tints: list[QColor] = []
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -157,16 +158,16 @@ class Timeline(QWidget):
 
     def _draw_icons(self) -> None:
         """Give every button its icon in the text's colour: Qt's own are black, lost in the dark."""
-        palette = self.palette()
+        groups = QPalette.ColorGroup.Active, QPalette.ColorGroup.Disabled
+        tints = [self.palette().color(group, QPalette.ColorRole.ButtonText) for group in groups]
+        if tints == self._tints:
+            return  # a theme comes as several changes
+        self._tints = tints
         for button, which in self._icons.items():
             original = self.style().standardIcon(which)
             icon = QIcon()
-            for mode, group in (
-                (QIcon.Mode.Normal, QPalette.ColorGroup.Active),
-                (QIcon.Mode.Disabled, QPalette.ColorGroup.Disabled),
-            ):
-                colour = palette.color(group, QPalette.ColorRole.ButtonText)
-                icon.addPixmap(self._tinted(original, button.iconSize(), colour), mode)
+            for mode, tint in zip((QIcon.Mode.Normal, QIcon.Mode.Disabled), tints, strict=True):
+                icon.addPixmap(self._tinted(original, button.iconSize(), tint), mode)
             button.setIcon(icon)
 
     def _tinted(self, icon: QIcon, size: QSize, colour: QColor) -> QPixmap:
