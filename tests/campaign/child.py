@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.problems import Problem
+from trainer.stopping import ENDING
 
 SECONDS = 5  # of processor time, which other programs on the machine do not spend
 WALL = 120.0
@@ -109,19 +110,21 @@ def begin(work: Callable[[], object], guard: Callable[[], None] | None = None) -
         torch.set_num_threads(1)
         if guard is not None:
             guard()
-        how, said = "done", ""
+        how, said = "stopped", ""  # unless told otherwise: signals may come faster than words
         try:
             found = work()
-            said = found if isinstance(found, str) else ""
+            how, said = "done", found if isinstance(found, str) else ""
         except Problem as problem:
             how, said = "sentence", str(problem)
         except Outside as outside:
             how, said = "outside", str(outside)
         except KeyboardInterrupt:
-            how, said = "stopped", ""
+            pass
         except BaseException:
             how, said = "fault", traceback.format_exc()[-3000:]
-        os.write(writer, json.dumps([how, said]).encode("utf-8", "replace"))
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in ENDING])
+            os.write(writer, json.dumps([how, said]).encode("utf-8", "replace"))
     finally:
         os._exit(0)
 
