@@ -9,6 +9,7 @@ from PySide6.QtGui import QPalette
 MARGIN = 8  # pixels between the legend and the plot's edges
 STEP = 0.02  # of the view, from one place that is looked at to the next along a curve
 FEW, WEIGHT = 20, 10  # points that stand for themselves, marked as a rule, and what each counts for
+WIDE = 3  # times its height: where a column would take most of that, names stand in rows
 MOST = 2_000  # points and places of a curve
 CORNERS = ((1, 0), (0, 0), (1, 1), (0, 1))  # (right, lower): the first of the best is taken
 
@@ -26,9 +27,9 @@ class CornerLegend(pg.LegendItem):
         item.vb.sigResized.connect(self.settle)
 
     def recolour(self, palette: QPalette) -> None:
-        """Take the palette's colours; what lies under it shines through a little."""
+        """Take the palette's colours; what lies under it shines through."""
         ground = palette.color(QPalette.ColorRole.Base)
-        ground.setAlpha(200)
+        ground.setAlpha(120)
         self.setBrush(ground)
         self.setLabelTextColor(palette.color(QPalette.ColorRole.Text))
         for _, label in self.items:  # which that alone does not draw anew
@@ -39,6 +40,10 @@ class CornerLegend(pg.LegendItem):
         box, frame = self.plot.vb.rect(), self.boundingRect()
         if not (self.items and box.width() > 0 and box.height() > 0):
             return
+        columns = 3 if box.width() > WIDE * box.height() else 1
+        if self.columnCount != columns:
+            self.setColumnCount(columns)
+            frame = self.boundingRect()
         width = (frame.width() + 2 * MARGIN) / box.width()
         height = (frame.height() + 2 * MARGIN) / box.height()
         across, up = self._drawn()

@@ -587,3 +587,17 @@ def test_a_legend_goes_where_it_hides_least(qtbot, curve, corner):
     for x, y in curve:
         assert not frame.contains(plot.item.vb.mapViewToScene(QPointF(x, y)))
     assert (frame.center().x() > box.center().x(), frame.center().y() > box.center().y()) == corner
+
+
+def test_in_a_low_wide_plot_a_legends_names_stand_in_a_row_and_hide_no_mark(qtbot):
+    plot = CurvesPlot("Curves", "y", "x", "curves")
+    qtbot.addWidget(plot)
+    plot.resize(900, 170)
+    plot.show()
+    curves = {"one": [(0, 0.5), (1, 0)], "another": [(1, 0.5)], "a third name": [(2, 1)]}
+    for name, points in curves.items():
+        plot.set_curve(name, *np.array(points, float).T)
+    legend, box = plot.item.legend, plot.item.vb
+    qtbot.waitUntil(lambda: legend.columnCount == 3 and legend.corner == (1, 1))
+    marks = [QPointF(*point) for points in curves.values() for point in points]
+    assert not any(legend.sceneBoundingRect().contains(box.mapViewToScene(mark)) for mark in marks)

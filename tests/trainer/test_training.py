@@ -221,6 +221,10 @@ def test_times_drawn_by_the_losses_depend_on_neither_threads_nor_a_stop(monkeypa
                 one.restore(kept, Path("state"))
             one.step(batch(11), None, step, 10)
         assert float(one.objective.density().std()) > 0.01
+        with pytest.raises(Problem, match="another shape"):
+            learner(**options, parts=2).restore(
+                one.state() | {"objective.seen": torch.ones(3)}, Path("state")
+            )
         return one.state()
 
     whole = states(1)

@@ -183,7 +183,10 @@ class Learner:
             if name in kept:  # not in states of before version 2
                 value.copy_(kept[name])
         if self.objective.seen is not None and "objective.seen" in tensors:
-            self.objective.seen = tensors["objective.seen"].to(self.device)
+            seen = tensors["objective.seen"]
+            if seen.shape != self.objective.seen.shape:
+                raise Problem(f"{path} is damaged: what it says of the losses has another shape.")
+            self.objective.seen = seen.to(self.device)
         for name, optimiser in zip(STATES, self.optimisers, strict=False):
             parameters = optimiser.param_groups[0]["params"]
             moments: dict[int, dict[str, Tensor]] = {}
