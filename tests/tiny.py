@@ -21,6 +21,10 @@ for _name in (
     "warmup_steps", "precision",
 ):  # fmt: skip
     WORDS += ["--set", f"{_name}={json.dumps(getattr(TINY, _name)).strip(chr(34))}"]
+SMALL = PRESETS["modern"].with_changes(  # as small, of MNIST
+    network_parameters={"width": 8, "blocks": 1}, epochs=2, batch_size=32, limit_images=128,
+    bound_images=4, preview_steps=2, evaluate_every=1,
+)  # fmt: skip
 
 
 def pictures(folder: Path, count: int = 20, side: int = 8, classes: int = 2) -> Path:

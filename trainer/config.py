@@ -141,7 +141,7 @@ class ExperimentConfig(Ask):
     )
     initial: str = setting(
         "", "Begin as", "A trained model, by name or folder, whose weights this training begins "
-        "with; its network must be the same", more=True,
+        "with; its network must be the same, or have fewer blocks", more=True,
     )
     limit_images: int | None = setting(
         None, "Images at most", "Train on only so many images", least=1, most=10**9, more=True,

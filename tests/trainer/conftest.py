@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.tiny import SMALL
 from trainer.config import ExperimentConfig
 from trainer.devices import set_threads, threads
 from trainer.networks import make_network
@@ -22,6 +23,12 @@ def run(tmp_path):
         torch.nn.init.normal_(value, std=0.1)
     made.save_weights(1, network.state_dict(), {"shape": [1, 28, 28]})
     return made
+
+
+@pytest.fixture
+def small(precision):
+    """A short training of a small network, under both precisions."""
+    return SMALL.with_changes(precision=precision)
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,8 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 1)
         same = channels_in == channels
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.film.weight)
+        for weight in (*self.conv2.parameters(), self.film.weight):
+            nn.init.zeros_(weight)
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         h = self.norm(self.conv1(x))
@@ -45,6 +45,20 @@ class Block(nn.Module):
         h = torch.addcmul(shift, h, 1 + scale)
         added: Tensor = self.skip(x) + self.conv2(functional.silu(h))
         return added
+
+
+def deepened(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """`weights` of a shallower network, and the blocks and attentions of `network` that they lack.
+
+    New ones add nothing, so that both answer alike (Net2DeeperNet: Chen et al. 2016,
+    arXiv:1511.05641).
+    """
+    found = dict(weights)
+    for name, part in network.named_modules():
+        lacks = not any(key.startswith(f"{name}.") for key in weights)
+        if isinstance(part, (Block, Attention)) and lacks:
+            found |= {f"{name}.{key}": tensor for key, tensor in part.state_dict().items()}
+    return found
 
 
 class Level(nn.Module):

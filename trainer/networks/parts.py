@@ -86,7 +86,8 @@ class Attention(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
+        for weight in self.out.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape

@@ -15,6 +15,7 @@ from trainer.denoiser import Denoiser, target
 from trainer.devices import precision_of
 from trainer.images import to_signed
 from trainer.networks import make_network
+from trainer.networks.lean import deepened
 from trainer.problems import Problem
 from trainer.processes import Process, spread
 from trainer.runs.averages import WIDTHS, exponent
@@ -207,7 +208,8 @@ class Learner:
         }
 
     def begin_as(self, weights: dict[str, Tensor], path: Path) -> None:
-        """Begin with the weights of another training, those of the file `path`."""
+        """Begin with the weights of another training, of the file `path`; deeper if asked."""
+        weights = deepened(weights, self.network)
         for network in (self.network, self.ema.network):
             load_weights(network, weights, path)
 

@@ -20,6 +20,7 @@ from trainer.events import Evaluated, Event, Finished, Previewed, Saved, Started
 from trainer.images import to_bytes, to_signed
 from trainer.likelihood import variational_bound
 from trainer.networks import make_network
+from trainer.networks.lean import deepened
 from trainer.networks.parts import Conditioning
 from trainer.problems import Problem, file_problems, write_file
 from trainer.processes import make_process
@@ -151,7 +152,8 @@ def refuse_new(
     if config.initial and not (Path(folder) / "state.safetensors").exists():
         weights, path = _initial(config)
         with torch.device("meta"):
-            load_weights(make_network(config, data.shape[0], "meta"), weights, path)
+            network = make_network(config, data.shape[0], "meta")
+        load_weights(network, deepened(weights, network), path)
 
 
 def _initial(config: ExperimentConfig) -> tuple[dict[str, Tensor], Path]:
