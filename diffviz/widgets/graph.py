@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFontMetrics,
     QHelpEvent,
     QKeyEvent,
     QMouseEvent,
@@ -19,6 +20,14 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 from diffviz.widgets.themed import ramp
 
 GAP, HEIGHT, MARGIN = 5.0, 36.0, 8.0
+
+
+def fitting(metrics: QFontMetrics, says: tuple[str, ...], width: float) -> str:
+    """The first of `says`, fullest first, that fits into so many pixels, or else the last one cut
+    short."""
+    fits = (words for words in says if metrics.horizontalAdvance(words) <= width)
+    cut = metrics.elidedText(says[-1], Qt.TextElideMode.ElideRight, int(width))
+    return next(fits, cut)
 
 
 @dataclass(frozen=True)
@@ -132,11 +141,12 @@ class Graph(QWidget):
             painter.setBrush(shade)
             painter.drawRoundedRect(box, 4, 4)
             painter.setPen(text)
-            for words, top in ((node.title, 3.0), (node.words, HEIGHT / 2 - 1)):
+            # Its row says what a title has before its last "_", and what a size has after an "x".
+            titles = (node.title, node.title.rpartition("_")[2])
+            sizes = (node.words, node.words.partition("x")[0])
+            for says, top in ((titles, 3.0), (sizes, HEIGHT / 2 - 1)):
                 line = QRectF(box.left() + 2, box.top() + top, box.width() - 4, HEIGHT / 2 - 2)
-                short = painter.fontMetrics().elidedText(
-                    words, Qt.TextElideMode.ElideMiddle, int(line.width())
-                )
+                short = fitting(painter.fontMetrics(), says, line.width())
                 painter.drawText(line, Qt.AlignmentFlag.AlignCenter, short)
         painter.end()
 

@@ -8,6 +8,7 @@ from PySide6.QtGui import QMouseEvent
 
 from diffviz.controls.form import read_stored, stored
 from diffviz.views.network.view import NetworkView, count_of
+from diffviz.widgets.graph import fitting
 from trainer import inside
 from trainer.anatomy import called, look
 from trainer.denoiser import predict
@@ -174,6 +175,17 @@ def test_a_model_of_classes_is_asked_for_one(qtbot, conditional, view):
     qtbot.waitUntil(lambda: len(view.levels) == 3 and not view.work.busy, timeout=60_000)
     assert not field.isVisible()
     assert not view.wrong
+
+
+def test_a_narrow_box_says_the_shorter_name_whole(qapp):
+    metrics = qapp.fontMetrics()
+    names = ("lower_in.0", "in.0")
+    widths = [metrics.horizontalAdvance(name) for name in names]
+    assert [fitting(metrics, names, width) for width in widths] == list(names)
+    assert fitting(metrics, names, widths[0] - 1) == "in.0"
+    cut = fitting(metrics, names, widths[1] - 1)
+    assert cut not in names
+    assert cut.startswith("i")
 
 
 def test_counts_are_said_shortly():
