@@ -1,7 +1,8 @@
 """The libraries that benchmarks stand beside each other, each with its own recipe for digits.
 
-A library here has its recipe's batch size; step(images), one update on images (B, 1, 28, 28) in
-[-1, 1]; and draw(count, evaluations), as many digits by that many evaluations of its network, uint8
+A library here has its recipe's batch size; step(images, labels), one update on images
+(B, 1, 28, 28) in [-1, 1] of those classes (B,), which only a recipe with classes looks at; and
+draw(count, evaluations), as many digits by that many evaluations of its network, uint8
 (count, 1, 28, 28). The peers need the `bench` extra.
 """
 
@@ -16,24 +17,31 @@ from torch.nn import functional
 
 from trainer.config import PRESETS
 from trainer.drawing import seeds
+from trainer.guidance import Guided
 from trainer.images import to_bytes
 from trainer.processes import make_process
+from trainer.runs.measures import classes_of
 from trainer.samplers import Noise, sample
 from trainer.training.learner import Learner
 
 BATCH = 128
+GUIDANCE = 1.25  # as the models that ship are measured
 
 
 class Library(Protocol):
     batch: int
 
-    def step(self, images: Tensor) -> None: ...
+    def step(self, images: Tensor, labels: Tensor) -> None: ...
 
     def draw(self, count: int, evaluations: int) -> np.ndarray: ...
 
 
 class DiffViz:
-    """The `modern` preset. `done` is the share of the training that has passed, for its decay."""
+    """The `modern` preset, told each digit's class, and asked for classes as often as it saw them.
+
+    `done` is the share of the training that has passed, for its decay. A guided evaluation is two
+    of the network.
+    """
 
     def __init__(self, precision: str = "auto") -> None:
         config = PRESETS["modern"].with_changes(precision=precision)
@@ -41,19 +49,27 @@ class DiffViz:
         self.batch = config.batch_size
         self.learner = Learner(config, process, 1, "cpu")
         self.steps, self.done = 0, 0.0
+        self.seen = torch.zeros(config.classes, dtype=torch.long)  # images of each class
 
-    def step(self, images: Tensor) -> None:
+    def step(self, images: Tensor, labels: Tensor) -> None:
         whole = max(self.steps + 1, round(self.steps / self.done)) if self.done else 10**9
-        self.learner.step(to_bytes(images), None, self.steps, whole).item()
+        self.learner.step(to_bytes(images), labels, self.steps, whole).item()
+        self.seen += labels.bincount(minlength=len(self.seen))
         self.steps += 1
 
     def draw(self, count: int, evaluations: int) -> np.ndarray:
         model, parts = self.learner.ema, []
+        process = model.process
+        classes = torch.from_numpy(
+            classes_of(np.repeat(np.arange(len(self.seen)), self.seen.numpy()), count)
+        )
         for first in range(0, count, BATCH):
             places = range(first, min(count, first + BATCH))
-            noise = Noise(seeds(0, places), (1, 28, 28), model.process)
-            x_T = model.process.prior_std * noise.start()
-            *_, last = sample(model, model.process, x_T, "ddim", evaluations, noise)
+            noise = Noise(seeds(0, places), (1, 28, 28), process)
+            asked = model.conditioned(classes[places.start : places.stop])
+            guided = Guided(asked, model, process, GUIDANCE)
+            x_T = process.prior_std * noise.start()
+            *_, last = sample(guided, process, x_T, "dpm-solver++", evaluations // 2, noise)
             parts.append(to_bytes(last.x).numpy())
         return np.concatenate(parts)
 
@@ -81,7 +97,7 @@ class SmallDiffusion:
         self.schedule = smalldiffusion.ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=7e-4)
 
-    def step(self, images: Tensor) -> None:
+    def step(self, images: Tensor, labels: Tensor) -> None:
         self.model.train()
         self.optimizer.zero_grad()
         x0, sigma, eps, _ = self.library.generate_train_sample(images, self.schedule)
@@ -127,7 +143,7 @@ class Course:
         self.schedule = DDPMScheduler()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
 
-    def step(self, images: Tensor) -> None:
+    def step(self, images: Tensor, labels: Tensor) -> None:
         self.model.train()
         eps, t = torch.randn_like(images), torch.randint(0, 1000, (len(images),))
         answer = self.model(self.schedule.add_noise(images, eps, t), t, return_dict=False)[0]

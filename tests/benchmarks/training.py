@@ -30,6 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     set_threads(arguments.threads)
     images = torch.rand(arguments.batch, 1, 28, 28) * 2 - 1
+    labels = torch.arange(arguments.batch) % 10
     libraries: dict[str, Library] = {
         "diffviz modern, float32": DiffViz("float32"),
         "smalldiffusion, Fashion-MNIST U-Net": SmallDiffusion(),
@@ -39,13 +40,13 @@ def main() -> int:
         libraries["diffviz modern, bfloat16"] = DiffViz("bfloat16")
     speeds: dict[str, list[float]] = {name: [] for name in libraries}
     for library in libraries.values():
-        library.step(images)  # warm
+        library.step(images, labels)  # warm
     for _ in range(arguments.rounds):
         for name, library in libraries.items():
             repeats = 4 if name.startswith("diffviz") else 1  # each about as long
             begun = time.perf_counter()
             for _ in range(repeats):
-                library.step(images)
+                library.step(images, labels)
             speeds[name].append(repeats * arguments.batch / (time.perf_counter() - begun))
     medians = {name: statistics.median(found) for name, found in speeds.items()}
     peer = medians["smalldiffusion, Fashion-MNIST U-Net"]
