@@ -51,7 +51,6 @@ def loss(runs: list[Run], number: str, what: str, published: str) -> Figure:
             plain_log(axes.yaxis)
             axes.set_title(f"{run.folder.name} ({run.config.prediction} prediction)")
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
             axes.set_xlabel("epochs")
             axes.set_ylabel("loss")
             axes.grid(True, which="both")
