@@ -22,6 +22,7 @@ from trainer.problems import Problem
 
 EACH, ANY = "each", "any"  # what `classes` may say besides numbers
 GUIDED = ("guidance", "guide", "guidance_from", "guidance_to")  # the settings of guidance
+HOW = ("spacing", "options", "ema")  # what else decides how samples that are measured are drawn
 # Of modern's samples 98.8 % are of the class asked for at guidance 1.3 and 100 % at 2; their FID of
 # 1,024, by dpm-solver++ in 20 steps, is 0.38 and 1.48, that of as many test images 0.38 (python -m
 # trainer measure --run modern --sampler dpm-solver++ --steps 20 --guidance 1.3).

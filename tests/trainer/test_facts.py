@@ -104,7 +104,8 @@ def test_an_archive_of_something_else_is_a_problem(tmp_path, member):
 
 SAMPLES = {
     "settings": {"sampler": "ddim", "steps": 1, "count": 8, "guidance": 2.0, "guide": "other",
-                 "guidance_from": 0.1, "guidance_to": None, "features": "digits-0"},
+                 "guidance_from": 0.1, "guidance_to": None, "features": "digits-0",
+                 "options": {"tau": 2.0}, "spacing": "karras", "ema": 0.1},
     "values": {"fid": 1.0, "floor": 0.5, "nfe": 1, "seconds": 1.0, "sure": 0.5, "asked": 1.0,
                "sure_of_real": 0.9, "floor_images": 4, "classes": [1] * 10, "copying": None,
                "limits": "None."},

@@ -13,7 +13,7 @@ from trainer.cli.options import Commands, add_device, add_option, add_settings, 
 from trainer.cli.outputs import add_outs, as_csv, check_out, check_outs
 from trainer.config import ExperimentConfig
 from trainer.problems import Problem, write_file
-from trainer.requests import GUIDED, Drawing, Evaluation, Likelihood
+from trainer.requests import GUIDED, HOW, Drawing, Evaluation, Likelihood
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ def add(commands: Commands) -> None:
     add_settings(command, Drawing, only=("model",), required=("model",))
     add_settings(command, Drawing, only=("sampler", "steps"), default="the run's own")
     add_settings(command, Drawing, only=("guidance",), default="1")
-    add_settings(command, Drawing, only=GUIDED[1:])
+    add_settings(command, Drawing, only=(*GUIDED[1:], *HOW))
     add_settings(command, Drawing, only=("seed",))
     command.add_argument(
         "--samples", type=int, nargs="+", default=[1024], help="how many for FID; 0: none (1024)"
@@ -220,9 +220,9 @@ def measure(arguments: argparse.Namespace) -> int:
     ask = ask_from(arguments, Drawing, sampler=sampler, steps=steps, guidance=1.0)
     counts = tuple(count for count in arguments.samples if count > 0)
     again = arguments.recompute
-    guided = {name: getattr(ask, name) for name in GUIDED}
+    asked = {name: getattr(ask, name) for name in (*GUIDED, *HOW)}
     sampling = measure_samples(
-        run, data, counts, ask.sampler, ask.steps, ask.seed, device, again, **guided
+        run, data, counts, ask.sampler, ask.steps, ask.seed, device, again, **asked
     )
     found: list[Measure] = []
     with running.progress("share", 1) as bar:

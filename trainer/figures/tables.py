@@ -6,7 +6,7 @@ from typing import Any
 from trainer.data import ImageSet
 from trainer.figures.draw import small
 from trainer.figures.theory import ENDS, end_of
-from trainer.runs.cards import duration, guidance_of
+from trainer.runs.cards import duration, guidance_of, sampler_of
 
 # What the report itself says of its two systems: name, training, images seen, FID of
 # 1,024 samples, and how long these took to draw.
@@ -62,7 +62,7 @@ def comparison(cards: list[dict[str, Any]]) -> Table:
         for m in found["measures"]:
             if m["kind"] == "samples":
                 asked = m["settings"]
-                key = (asked["sampler"], asked["steps"], guidance_of(asked))
+                key = (sampler_of(asked), asked["steps"], guidance_of(asked))
                 samplers.setdefault(key, {})[m["settings"]["count"]] = m
         time = "not recorded" if found["seconds"] is None else duration(found["seconds"])
         seen = "?" if found["images_seen"] is None else f"{found['images_seen']:,}"

@@ -95,6 +95,17 @@ def guidance_of(settings: dict[str, Any]) -> str:
     return words
 
 
+def sampler_of(settings: dict[str, Any]) -> str:
+    """What drew the samples, as far as it is not as usual: "sa-solver (tau 2, spacing karras)"."""
+    told = dict(settings.get("options", {}))
+    told |= {name: settings[name] for name in ("spacing", "ema") if settings.get(name)}
+    words = [
+        f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, 'g')}"
+        for name, value in told.items()
+    ]
+    return f"{settings['sampler']} ({', '.join(words)})" if words else str(settings["sampler"])
+
+
 def describe(measure: Measure) -> str:
     """A measure in one sentence, with the counts it was made of."""
     values, settings = measure.values, measure.settings
@@ -106,7 +117,7 @@ def describe(measure: Measure) -> str:
         mixed = f", classes {settings['classes']}," if "classes" in settings else ""
         facts = [
             f"FID {values['fid']:.2f} of {settings['count']:,} samples{mixed} by "
-            f"{settings['sampler']} in {settings['steps']} steps{guidance} "
+            f"{sampler_of(settings)} in {settings['steps']} steps{guidance} "
             f"({compared} test images: {values['floor']:.2f})"
         ]
         if values.get("sure") is not None:

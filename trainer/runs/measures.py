@@ -17,13 +17,14 @@ import numpy as np
 import torch
 
 from assets import ASSETS
+from trainer.ask import options_of, settings_of
 from trainer.data import ImageSet
 from trainer.devices import machine
 from trainer.drawing import draw, open_model
 from trainer.likelihood.bound import Estimate
 from trainer.likelihood.judge import Judged, judge, summary
 from trainer.problems import Problem, as_json, cache_folders, write_file
-from trainer.requests import Drawing, Likelihood
+from trainer.requests import GUIDED, Drawing, Likelihood
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
 from trainer.training.distributed import team, united
@@ -58,9 +59,9 @@ MAY = (
     "sure", "sure_of_real", "copying", "exact", "exact_error", "bound", "bound_error",
     "solver_error",
 )  # fmt: skip
-MAY_SETTINGS = ("guidance_from", "guidance_to")
+MAY_SETTINGS = ("ema", "guidance_from", "guidance_to")
 TOLD = ("asked", "floor_images", "nfe")
-WORDS = ("classes", "dequantisation", "features", "guide", "sampler")  # of its settings
+WORDS = ("classes", "dequantisation", "features", "guide", "sampler", "spacing")  # of its settings
 
 
 def _cached(checkpoint: str) -> list[Path]:
@@ -83,7 +84,10 @@ def _sound(one: Measure) -> bool:
     told += [number for number in may if number is not None]
     if one.values.get("solver_error") is not None:
         told.append(one.values.get("nfe"))
-    classes = one.values.get("classes") or []
+    classes, options = one.values.get("classes") or [], one.settings.get("options", {})
+    if not isinstance(options, dict):
+        return False
+    told += [value for value in options.values() if not isinstance(value, str)]
     if not isinstance(classes, list) or not isinstance(one.values.get("limits", ""), str):
         return False
     if not all(isinstance(one.settings.get(name), str | None) for name in WORDS):
@@ -160,17 +164,17 @@ def classes_of(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def drawn(
-    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, **guided: Any
+    run: Run, device: str, count: int, sampler: str, steps: int, seed: int, **asked: Any
 ) -> Generator[float, None, tuple[np.ndarray, list[float], int]]:
     """Samples as uint8 (count, C, H, W), seconds after each batch of 64, NFE of one image.
 
-    Yields the share done. At guidance 1, each class in turn, unless `guided` says (settings of
+    Yields the share done. At guidance 1, each class in turn, unless `asked` says (settings of
     trainer.requests.Drawing). In float32, so that machines can be compared.
     Of several processes each draws some batches, and has them all in the end.
     """
     ask = Drawing(
         model=str(run.folder), sampler=sampler, steps=steps, count=count, seed=seed, batch=BATCH,
-        precision="float32", **{"guidance": 1.0} | guided,
+        precision="float32", **{"guidance": 1.0} | asked,
     )  # fmt: skip
     opened, ours = open_model(ask, (Path(),), device), team()
     parts: dict[int, np.ndarray] = {}
@@ -194,25 +198,31 @@ def measure_samples(
     seed: int = 0,
     device: str = "cpu",
     recompute: bool = False,
-    **guided: Any,
+    **asked: Any,
 ) -> Generator[float, None, list[Measure]]:
     """FID and its company of the first so many samples, for each of `counts`; cached.
 
     The largest set that is not known yet is drawn once. Yields the share done, returns a Measure
-    for each count, in order. `guided` are settings of guidance (trainer.requests.GUIDED), at scale
-    1 unless given. A model with classes is asked for each as often as the data have it; "asked" is
-    the share of samples in which the classifier sees the class that was asked for.
+    for each count, in order. `asked` are more settings of the drawing (trainer.requests.GUIDED and
+    HOW), as usual unless given, but guidance at scale 1. A model with classes is asked for each as
+    often as the data have it; "asked" is the share of samples in which the classifier sees the
+    class that was asked for.
     """
     from trainer.metrics import classify, evaluate, refuse
     from trainer.metrics.features import feature_set
 
-    classes, scale = run.config.classes, guided.get("guidance", 1.0)
-    leads = bool(classes or guided.get("guide"))
+    classes, scale = run.config.classes, asked.get("guidance", 1.0)
+    leads = bool(classes or asked.get("guide"))
     wanted = classes_of(data.train_labels, max(counts)) if classes else np.empty(0, int)
     if scale != 1 and not leads:
         raise Problem(
             f"{run.folder.name} knows no classes: guidance needs a model that does, or a guide."
         )
+
+    usual = {name: one.default for name, one in settings_of(Drawing).items()}
+    options = Drawing(sampler=sampler, options=asked.get("options", {})).options
+    known_by = options_of(Drawing, "options", sampler)
+    asked["options"] = {n: value for n, value in options.items() if value != known_by[n].default}
 
     def settings(count: int) -> dict[str, Any]:
         found = {
@@ -222,8 +232,10 @@ def measure_samples(
             "seed": seed,
             "features": feature_set("digits").name,
         }
-        other = {name: value for name, value in guided.items() if name != "guidance" and value}
-        found |= {"guidance": scale, **other} if leads else {}
+        found |= {"guidance": scale} if leads else {}
+        for name, value in asked.items():
+            if name != "guidance" and value != usual[name] and (leads or name not in GUIDED):
+                found[name] = value
         return found | ({"classes": AS_DATA} if classes else {})
 
     known = {count: find(run, "samples", settings(count)) for count in counts}
@@ -232,9 +244,9 @@ def measure_samples(
         refuse(missing[0], run.image_shape(), data)
         checkpoint, _ = checkpoint_facts(run.newest())
         if classes:
-            guided["classes"] = " ".join(map(str, wanted))
+            asked["classes"] = " ".join(map(str, wanted))
         images, seconds, nfe = yield from drawn(
-            run, device, missing[-1], sampler, steps, seed, **guided
+            run, device, missing[-1], sampler, steps, seed, **asked
         )
         for count in missing if team().leads else ():
             report = evaluate(images[:count], data)

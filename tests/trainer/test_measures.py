@@ -1,0 +1,37 @@
+"""Measures of a run say by what its samples were drawn, as far as that is not as usual."""
+
+import pytest
+
+from trainer.__main__ import main
+from trainer.data import load_mnist
+from trainer.figures.tables import comparison
+from trainer.problems import Problem
+from trainer.runs.cards import card, describe
+from trainer.runs.measures import measure_samples, measures
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_measure_says_which_options_of_the_sampler_it_has(run, capsys):
+    words = f"measure --run {run.folder} --samples 4 --steps 2 --sampler sa-solver".split()
+    assert main(words) == 0
+    assert main([*words, "--tau", "1", "--spacing", "time", "--points", "2"]) == 0  # as usual
+    assert main([*words, "--tau", "3", "--spacing", "karras"]) == 0
+    capsys.readouterr()
+    plain, noisy = measures(run)  # the second was known
+    assert {"options", "spacing", "ema"}.isdisjoint(plain.settings)
+    assert noisy.settings["options"] == {"tau": 3.0}
+    assert noisy.settings["spacing"] == "karras"
+    assert plain.values["fid"] != noisy.values["fid"]
+    assert "by sa-solver in 2 steps at" in describe(plain)
+    assert "by sa-solver (tau 3, spacing karras) in 2 steps at" in describe(noisy)
+    told = [row[3] for row in comparison([card(run)]).rows[2:]]
+    assert told == [
+        "sa-solver, 2, guidance 1", "sa-solver (tau 3, spacing karras), 2, guidance 1"
+    ]  # fmt: skip
+
+
+def test_an_option_that_the_sampler_has_not_is_told_before_anything_is_drawn(run, monkeypatch):
+    monkeypatch.setattr("trainer.drawing.sample", None)  # drawing would fail loudly
+    with pytest.raises(Problem, match="'ddpm' has no option 'eta'; it takes variance"):
+        list(measure_samples(run, load_mnist(), (4,), "ddpm", 2, options={"eta": 1.0}))
