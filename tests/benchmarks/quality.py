@@ -71,7 +71,7 @@ def main() -> int:
     data = load("mnist")
     floor = fid(spread_out(data.test, arguments.count), data.train)
     minutes = sorted(arguments.minutes)
-    facts: dict[str, dict[str, dict[str, float]]] = {f"{m:g} minutes": {} for m in minutes}
+    facts: dict[str, dict[str, dict[str, float]]] = {f"{m:g} min": {} for m in minutes}
     print(f"floor of {arguments.count:,}: {floor:.3f}")
     print(f"{'':16}{'minutes':>8}{'images seen':>12}{'digit-FID':>11}{'of floor':>10}{'sure':>7}")
     for name in arguments.libraries:
@@ -81,7 +81,7 @@ def main() -> int:
             samples = library.draw(arguments.count, EVALUATIONS)
             distance = fid(samples, data.train)
             sure = float((classify(samples)[1] >= SURE).mean())
-            facts[f"{at:g} minutes"][name] = {
+            facts[f"{at:g} min"][name] = {
                 "images seen": seen,
                 "digit-FID": distance,
                 "digit-FID to floor": distance / floor,
