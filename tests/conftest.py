@@ -27,6 +27,14 @@ def precision(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def the_cache_is_their_own(tmp_path_factory):
+    """What whoever runs the tests has measured is neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def workers_are_measured():
     """Let what measures coverage follow Qt's threads too: Python tells it of its own only."""
     from diffviz.jobs.job import Job
