@@ -158,6 +158,19 @@ def test_loss_is_averaged_by_epoch(folder):
     assert means == pytest.approx([(1 + 1 / 2) / 2, (1 / 3 + 1 / 4) / 2])
 
 
+def test_loss_shows_each_preset_before_a_second_run_of_one(folder, tmp_path):
+    def copied(name, **changes):
+        shutil.copytree(folder / "modern", folder / name)
+        config = json.loads((folder / name / "config.json").read_text())
+        (folder / name / "config.json").write_text(json.dumps({**config, **changes}))
+
+    copied("a-part", limit_images=10)  # its name comes first, and its preset is modern
+    copied("without-classes", preset="modern-unconditional", classes=0)
+    events = figures(tmp_path / "out", [folder], ("4",), samples=(), likelihood_images=0)
+    [made] = [event for event in events if isinstance(event, Made)]
+    assert made.figure.settings["runs"] == ["modern", "without-classes", "a-part"]
+
+
 def test_sde_overview_draws_the_mixture():
     figure = drain(theory.sde_overview(seed=0, points=1000))
     mixture, ends = theory.overview_mixture(), figure.facts["ends"]

@@ -98,12 +98,17 @@ def _kind(run: Run) -> str:
 
 
 def of_kind(runs: list[Run], kind: str) -> list[Run]:
-    """The runs of a "ddpm" or an "sde" process, the report's own presets first."""
+    """The runs of a "ddpm" or an "sde" process, the report's own presets first.
+
+    Of one preset, those that learnt from a part of the images come after those that had them all.
+    """
     order = FIRST_DDPM if kind == "ddpm" else FIRST_SDE
     matching = [run for run in runs if _kind(run) == kind]
 
-    def rank(run: Run) -> int:
-        return order.index(run.config.preset) if run.config.preset in order else len(order)
+    def rank(run: Run) -> tuple[int, bool]:
+        known = run.config.preset in order
+        place = order.index(run.config.preset) if known else len(order)
+        return place, run.config.limit_images is not None
 
     return sorted(matching, key=rank)
 
@@ -120,12 +125,14 @@ def _first(runs: list[Run], kind: str) -> Run:
 
 
 def _with_curves(runs: list[Run], kind: str, key: str) -> list[Run]:
-    """Up to four runs of that kind whose metrics hold `key`."""
+    """Up to four runs of that kind whose metrics hold `key`, of as many presets as there are."""
     _first(runs, kind)
     found = [r for r in of_kind(runs, kind) if any(key in line for line in r.metrics())]
     if not found:
         raise Problem(f"no run of that kind has a metrics.jsonl with {key} in it.")
-    return found[:4]
+    presets = [run.config.preset for run in found]
+    before = [presets[:k].count(preset) for k, preset in enumerate(presets)]
+    return [found[k] for k in sorted(range(len(found)), key=before.__getitem__)][:4]
 
 
 def _draw(number: str, runs: list[Run], data: ImageSet, seed: int) -> pictures.Drawing:
