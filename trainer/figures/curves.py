@@ -54,7 +54,7 @@ def loss(runs: list[Run], number: str, what: str, published: str) -> Figure:
             axes.set_xlabel("epochs")
             axes.set_ylabel("loss")
             axes.grid(True, which="both")
-            axes.legend(loc="upper right")
+            axes.legend(loc="best")
             sentences.append(
                 f"{run.folder.name}: {mean[0]:.4f} in the first epoch, {mean[-1]:.4f} in the "
                 f"last of {len(mean):,}."
