@@ -167,17 +167,23 @@ def checkpoint_of(run: Run, named: str) -> Path | None:
 
 
 def guide_of(named: str, run: Run, places: tuple[Path, ...]) -> tuple[Run, Path | None]:
-    """The run and the checkpoint that guide `run`: one of its own, a file of another's, or another
-    run's newest (None). Raises Problem where there is none, or one that cannot guide it."""
+    """The run and the checkpoint that guide `run`: one of its own, another's, by its file or as
+    RUN/STEP, or another run's newest (None). Raises Problem where there is none, or one that
+    cannot guide it."""
     other, path = run, checkpoint_of(run, named)
     if path is None:
+        name, _, step = named.rpartition("/")
         try:
             other = run_named(named, places)
         except Problem as problem:
-            steps = ", ".join(path.stem for path in run.checkpoints()) or "none are kept"
-            raise Problem(
-                f"{problem} Or name a checkpoint of {run.folder.name} ({steps}) as the guide."
-            ) from problem
+            if name and step.isdecimal():
+                other = run_named(name, places)
+                path = checkpoint_of(other, step)
+            if path is None:
+                steps = ", ".join(path.stem for path in other.checkpoints()) or "none are kept"
+                raise Problem(
+                    f"{problem} Or name a checkpoint of {other.folder.name} ({steps}) as the guide."
+                ) from problem
     elif path.parent.resolve() != (run.folder / "checkpoints").resolve():
         other = Run.open(path.absolute().parents[1])
     if other.image_shape() != run.image_shape():

@@ -117,8 +117,9 @@ class OfClasses(OfClass):
     )
     guide: str = setting(
         "", "Guide", "A worse model to be led away from, asked for the same class: an earlier "
-        "checkpoint of this run, or another run of the same process (autoguidance, Karras et al. "
-        "2024); unless given, this model asked for no class, where one is asked for", more=True,
+        "checkpoint of this run, or another run of the same process, or its checkpoint as RUN/STEP "
+        "(autoguidance, Karras et al. 2024); unless given, this model asked for no class, where "
+        "one is asked for", more=True,
     )
     guidance_from: float = setting(
         0.0, "Guidance from", "The least σ/α at which guidance counts; below it one pass is enough "

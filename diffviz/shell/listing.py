@@ -14,8 +14,9 @@ from trainer.problems import Problem
 class RunInfo:
     """A run that can be opened: its folder, settings, kept checkpoints and last measures.
 
-    `fid` is the newest checkpoint's, `fid_about` what it was taken of and in; `resumable` says that
-    the state of a training is there to go on from, `finished` that all its epochs are done.
+    `fid` is the newest checkpoint's, `fid_about` what it was taken of and in, `drawn` the
+    settings of a Drawing that drew those samples; `resumable` says that the state of a training is
+    there to go on from, `finished` that all its epochs are done.
     An `exact` model has no folder, and nothing of the rest.
     """
 
@@ -31,6 +32,7 @@ class RunInfo:
     bits_per_dim: float | None
     fid: float | None
     fid_about: str
+    drawn: dict[str, Any]
     exact: ExactConfig | None = None
 
     @property
@@ -40,7 +42,7 @@ class RunInfo:
 
 def exact_info(exact: ExactConfig) -> RunInfo:
     """An exact model, as what can be chosen beside the runs."""
-    nothing = (), False, False, False, 0, 0, None, None, None, ""
+    nothing: tuple[Any, ...] = (), False, False, False, 0, 0, None, None, None, "", {}
     return RunInfo(Path(exact.id), exact.config(), *nothing, exact)
 
 
@@ -65,19 +67,25 @@ def _last_measures(path: Path) -> dict[str, Any]:
     return found
 
 
-def _fid_of(folder: Path, config: ExperimentConfig) -> tuple[float | None, str]:
-    """The FID measured of the run's newest checkpoint with the most samples, and what it is of."""
+def _best(folder: Path, config: ExperimentConfig) -> tuple[float | None, str, dict[str, Any]]:
+    """The best FID measured of the run's newest checkpoint with the most samples, what it is of,
+    and the settings that drew these."""
     from trainer.runs import Run
-    from trainer.runs.measures import measures
+    from trainer.runs.cards import guidance_of, sampler_of
+    from trainer.runs.measures import best, drawn_by, measures
 
+    nothing: tuple[None, str, dict[str, Any]] = None, "", {}
     try:
-        found = [m for m in measures(Run(folder, config)) if m.kind == "samples"]
-        best = max(found, key=lambda m: m.settings["count"])
-        about = f"Of {best.settings['count']:,} samples, in {best.settings.get('features')}."
-        limits = str(best.values.get("limits") or "")
-        return float(best.values["fid"]), f"{about} {limits}".strip()
+        if (found := best(measures(Run(folder, config)))) is None:
+            return nothing
+        said = found.settings
+        how = f"{sampler_of(said)} in {said['steps']} steps"
+        how += f", {words}" if (words := guidance_of(said)) else ""
+        about = f"Of {said['count']:,} samples by {how}, in {said.get('features')}."
+        limits = str(found.values.get("limits") or "")
+        return float(found.values["fid"]), f"{about} {limits}".strip(), drawn_by(found)
     except (Problem, ValueError, KeyError, TypeError):
-        return None, ""
+        return nothing
 
 
 def _standing(folder: Path, config: ExperimentConfig) -> tuple[bool, bool]:
@@ -122,6 +130,7 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
         except (Problem, OSError, UnicodeDecodeError):
             continue
         measures = _last_measures(folder / "metrics.jsonl")
+        fid, fid_about, drawn = _best(folder, config)
         found.append(
             RunInfo(
                 folder,
@@ -133,7 +142,9 @@ def list_runs(shipped: Path, own: Path) -> Iterator[list[RunInfo]]:
                 int(measures.get("epoch", 0)),
                 measures.get("loss"),
                 measures.get("bpd"),
-                *_fid_of(folder, config),
+                fid,
+                fid_about,
+                drawn,
             )
         )
     yield found

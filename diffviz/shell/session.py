@@ -40,6 +40,7 @@ class Session(QObject):
 
     runsChanged = Signal()  # noqa: N815 - `runs` is another list now
     modelChanged = Signal(str)  # noqa: N815 - the row whose model is another now
+    drawingAsked = Signal(str, dict)  # noqa: N815 - a row shall draw by these settings of Sampling
     timeChanged = Signal(float)  # noqa: N815 - the trajectories' timeline stands at another t
     resumeAsked = Signal(Path)  # noqa: N815 - this run's training shall go on
     problem = Signal(str)

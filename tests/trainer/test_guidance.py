@@ -219,8 +219,10 @@ def test_guides_are_named_by_step_by_file_or_by_run(earlier, tmp_path):
     ask = Drawing(str(earlier.folder), classes="any", guide="0", steps=2, count=2)
     expected = drawn_images(ask)
     for guide in ("00000000", "00000000.safetensors", str(earlier.checkpoints()[0]),
-                  str(other.folder), str(other.newest())):  # fmt: skip
+                  str(other.folder), str(other.newest()), f"{other.folder}/7"):  # fmt: skip
         assert np.array_equal(drawn_images(ask.with_changes(guide=guide)), expected)
+    named = other.folder.rename(tmp_path / "12")  # a run's name may be a number
+    assert open_model(ask.with_changes(guide=str(named))).guide is not None
     unconditional = Run.create(tmp_path / "plain", earlier.config.with_changes(classes=0))
     network = make_network(unconditional.config, 1)
     unconditional.save_weights(1, network.state_dict(), {"shape": [1, 28, 28]})
@@ -245,6 +247,10 @@ def test_guides_that_cannot_be_are_refused_with_the_reason(earlier, tmp_path):
     ask = Drawing(str(earlier.folder), steps=1, count=1)
     with pytest.raises(Problem, match=r"no model 'nobody'.*00000000, 00000001"):
         open_model(ask.with_changes(guide="nobody"))
+    with pytest.raises(Problem, match=r"no model 'nobody'"):
+        open_model(ask.with_changes(guide="nobody/12"))
+    with pytest.raises(Problem, match=r"checkpoint of modern \(.*00008442.*\) as the guide"):
+        open_model(ask.with_changes(guide="modern/12"))
     for changes, shape, words in (
         ({"process": "flow"}, [1, 28, 28], r"another process \(flow\) than run \(vp\)"),
         ({"process_parameters": {"beta_max": 15.0}}, [1, 28, 28], "another process"),

@@ -24,7 +24,7 @@ from trainer.drawing import draw, open_model
 from trainer.likelihood.bound import Estimate
 from trainer.likelihood.judge import Judged, judge, summary
 from trainer.problems import Problem, as_json, cache_folders, write_file
-from trainer.requests import GUIDED, Drawing, Likelihood
+from trainer.requests import GUIDED, HOW, Drawing, Likelihood
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
 from trainer.training.distributed import team, united
@@ -109,6 +109,23 @@ def measures(run: Run) -> list[Measure]:
     checkpoint, _ = checkpoint_facts(run.newest())
     places = [*_cached(checkpoint), run.folder / "measures.json"]
     return [one for path in places for one in _read(path) if one.checkpoint == checkpoint]
+
+
+def best(found: list[Measure]) -> Measure | None:
+    """Of these measures that of samples with the least FID, among those of the most samples."""
+    drawn = [one for one in found if one.kind == "samples"]
+    most = max((one.settings["count"] for one in drawn), default=0)
+    alike = [one for one in drawn if one.settings["count"] == most]
+    return min(alike, key=lambda one: one.values["fid"], default=None)
+
+
+def drawn_by(measure: Measure) -> dict[str, Any]:
+    """The settings of trainer.requests.Drawing that say how a measure's samples were drawn; as
+    usual where it does not tell, but without guidance."""
+    usual = {name: one.default for name, one in settings_of(Drawing).items()}
+    names = ("sampler", "steps", *GUIDED, *HOW)
+    return {name: measure.settings.get(name, usual[name] if name != "guidance" else 1.0)
+            for name in names}  # fmt: skip
 
 
 def find(run: Run, kind: str, settings: dict[str, Any]) -> Measure | None:

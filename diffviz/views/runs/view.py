@@ -10,21 +10,19 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QInputDialog,
-    QMenu,
     QMessageBox,
     QPlainTextEdit,
-    QProgressBar,
-    QPushButton,
     QSplitter,
     QVBoxLayout,
     QWidget,
 )
 
 from diffviz.controls.form import Form
+from diffviz.shell.listing import RunInfo
 from diffviz.shell.session import Session, row_of
 from diffviz.views.runs import work
+from diffviz.views.runs.actions import Actions
 from diffviz.views.runs.stages import STAGES, Stages
 from diffviz.views.runs.table import RunsTable
 from diffviz.views.view import Guide, View
@@ -32,12 +30,6 @@ from diffviz.widgets.curves import CurvesPlot
 from diffviz.widgets.formula import Formula
 
 UNITS = {"loss": "loss", "bpd": "bits/dim"}
-MEASURABLE = {
-    "FID of 256 samples": ("fid", 256),
-    "FID of 1,024 samples": ("fid", 1024),
-    "Exact bits/dim of 8 test images": ("likelihood", 8),
-    "Exact bits/dim of 64 test images": ("likelihood", 64),
-}
 STAGE_IMAGES = 16
 
 
@@ -90,6 +82,8 @@ class RunsView(View):
         self.carded: tuple[Path | None, int] = (None, 0)  # whose card is shown, of what size
         self.stages = Stages()
         self.stage_views, self.stage_titles = self.stages.views, self.stages.titles
+        self.doing = Actions()
+        self.buttons, self.stop_button = self.doing.buttons, self.doing.stop_button
         self._build()
         self.table.ticked.connect(self._tick)
         self.table.itemSelectionChanged.connect(self._select)
@@ -102,40 +96,17 @@ class RunsView(View):
         self._select()
 
     def _build(self) -> None:
-        self.buttons: dict[str, QPushButton] = {}
-        actions = QHBoxLayout()
-        for key, text, tip, slot in (
-            ("draw", "Draw stages", "Draw from early, middle and late checkpoints, the same noise",
-             self.draw_stages),
-            ("use", "Use", "Let the trajectories' row of this kind of process draw from it",
-             self.use),
-            ("resume", "Resume", "Go on with this training where it stands, also for more epochs",
-             self.resume),
-            ("images", "Images…", "Say where its images lie by now, if they have moved",
-             self.repoint),
-            ("rename", "Rename…", "Give the run's folder another name", self.rename),
-            ("delete", "Delete…", "Delete the run's folder for good", self.delete),
-        ):  # fmt: skip
-            button = QPushButton(text, objectName=f"{key}RunButton", toolTip=tip)
-            button.clicked.connect(slot)
-            self.buttons[key] = button
-            actions.addWidget(button)
-        self.measure_button = QPushButton("Measure", objectName="measureRunButton")
-        self.measure_button.setToolTip("Measure the newest checkpoint; its card keeps the result")
-        menu = QMenu(self.measure_button)
-        for text, (kind, count) in MEASURABLE.items():
-            menu.addAction(text, partial(self.measure_run, kind, count))
-        self.measure_button.setMenu(menu)
-        actions.insertWidget(1, self.measure_button)
-        self.measured = QProgressBar(objectName="measureProgress", maximum=100, visible=False)
-        self.measured.setFixedWidth(90)
-        self.stop_button = QPushButton("Stop", objectName="stopMeasuringButton", visible=False)
-        self.stop_button.clicked.connect(self.stop_measuring)
-        actions.addWidget(self.measured)
-        actions.addWidget(self.stop_button)
-        actions.addStretch(1)
-        actions.addWidget(self.log)
-        actions.addWidget(self.measure)
+        slots = {
+            "draw": self.draw_stages, "resume": self.resume, "images": self.repoint,
+            "rename": self.rename, "delete": self.delete,
+        }  # fmt: skip
+        for key, slot in slots.items():
+            self.doing.buttons[key].clicked.connect(slot)
+        self.doing.measure_asked.connect(self.measure_run)
+        self.doing.use_asked.connect(self.use)
+        self.doing.stop_button.clicked.connect(self.stop_measuring)
+        self.doing.addWidget(self.log)
+        self.doing.addWidget(self.measure)
         upper = QSplitter(Qt.Orientation.Horizontal)
         plots = QSplitter(Qt.Orientation.Vertical)
         plots.addWidget(self.plot)
@@ -152,7 +123,7 @@ class RunsView(View):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.addWidget(upper, 3)
-        layout.addLayout(actions)
+        layout.addLayout(self.doing)
         layout.addWidget(self.stages, 2)
         layout.addWidget(
             Formula(
@@ -166,6 +137,11 @@ class RunsView(View):
     def selected(self) -> Path | None:
         """The folder of the run that is selected in the list."""
         return self.table.selected()
+
+    def chosen(self) -> RunInfo | None:
+        """The run that is selected, as the session lists it."""
+        folder = self.selected()
+        return next((run for run in self.session.runs if run.folder == folder), None)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -241,15 +217,8 @@ class RunsView(View):
             self.time_plot.set_curve(folder.name, centres, losses)
 
     def _select(self) -> None:
-        folder = self.selected()
-        run = next((run for run in self.session.runs if run.folder == folder), None)
-        for key, button in self.buttons.items():
-            own = run is not None and not run.shipped
-            able = run is not None and bool(run.checkpoints)
-            resumable = run is not None and run.resumable
-            enabled = {"rename": own, "delete": own, "resume": resumable, "images": resumable}
-            button.setEnabled(enabled.get(key, able))
-        self.measure_button.setEnabled(run is not None and bool(run.checkpoints))
+        folder, run = self.selected(), self.chosen()
+        self.doing.offer(run)
         checkpoints = 0 if run is None else len(run.checkpoints)
         if self.carded != (folder, checkpoints):
             self.carded = folder, checkpoints
@@ -263,12 +232,12 @@ class RunsView(View):
         folder = self.selected()
         if folder is None:
             return
-        self.measured.setValue(0)
+        self.doing.share.setValue(0)
         self.measuring.ask(partial(work.measure, folder, kind, count))
-        self._show_measuring(True)
+        self.doing.show_measuring(True)
 
     def _show_share(self, shares: list[float]) -> None:
-        self.measured.setValue(round(100 * shares[-1]))
+        self.doing.share.setValue(round(100 * shares[-1]))
 
     def stop_measuring(self) -> None:
         self.measuring.stop()
@@ -276,19 +245,14 @@ class RunsView(View):
             self._measured()
 
     def _measured(self) -> None:
-        self._show_measuring(False)
+        self.doing.show_measuring(False)
         self.carded = (None, 0)  # the card says more now
         self._select()
         self.session.refresh_runs()
 
-    def _show_measuring(self, busy: bool) -> None:
-        self.measured.setVisible(busy)
-        self.stop_button.setVisible(busy)
-
     def draw_stages(self) -> None:
         """Draw from evenly spread checkpoints of the selected run, all from the same noise."""
-        folder = self.selected()
-        run = next((run for run in self.session.runs if run.folder == folder), None)
+        run = self.chosen()
         if run is not None:
             self._draw(run.folder, work.spread(tuple(int(p.stem) for p in run.checkpoints), STAGES))
 
@@ -313,13 +277,17 @@ class RunsView(View):
             if stage is not None:
                 self.stages.show_stage(stage)
 
-    def use(self) -> None:
-        """Let the trajectories draw from the selected run."""
-        run = next((run for run in self.session.runs if run.folder == self.selected()), None)
-        if run is not None:
-            row = row_of(run.config.process)
-            self.session.open_model(row, run.name)
-            self.session.message.emit(f"{run.name} is the {row.upper()} row's model now.")
+    def use(self, as_measured: bool = False) -> None:
+        """Let the trajectories draw from the selected run; as its best FID's samples, if asked."""
+        if (run := self.chosen()) is None:
+            return
+        row = row_of(run.config.process)
+        self.session.open_model(row, run.name)
+        said = f"{run.name} is the {row.upper()} row's model now"
+        if as_measured:
+            self.session.drawingAsked.emit(row, run.drawn)
+            said += ", drawn as its FID was measured"
+        self.session.message.emit(said + ".")
 
     def resume(self) -> None:
         """Let the training panel go on with the selected run."""

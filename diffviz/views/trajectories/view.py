@@ -105,6 +105,7 @@ class TrajectoriesView(View):
         self.form["layout"].changed.connect(self._arrange)
         self.timeline.position_changed.connect(self.show_time)
         session.modelChanged.connect(self._follow_model)
+        session.drawingAsked.connect(lambda row, settings: self.rows[row].set_values(settings))
         for row, form in self.rows.items():
             form["model"].changed.connect(partial(self._choose_model, row))
             form.changed.connect(self._show_spent)
