@@ -6,6 +6,7 @@ from trainer.__main__ import main
 from trainer.data import load_mnist
 from trainer.figures.tables import comparison
 from trainer.problems import Problem
+from trainer.runs import SHIPPED, Run
 from trainer.runs.cards import card, describe
 from trainer.runs.measures import measure_samples, measures
 
@@ -35,3 +36,13 @@ def test_an_option_that_the_sampler_has_not_is_told_before_anything_is_drawn(run
     monkeypatch.setattr("trainer.drawing.sample", None)  # drawing would fail loudly
     with pytest.raises(Problem, match="'ddpm' has no option 'eta'; it takes variance"):
         list(measure_samples(run, load_mnist(), (4,), "ddpm", 2, options={"eta": 1.0}))
+
+
+def test_a_guide_that_ships_is_found_by_its_name(run):
+    step = int(Run.open(SHIPPED / "modern-sde").newest().stem)
+    for guide in ("modern-sde", f"modern-sde/{step}"):
+        words = f"measure --run {run.folder} --samples 4 --steps 2 --likelihood-images 0"
+        assert main([*words.split(), "--guide", guide, "--guidance", "2"]) == 0
+    named, numbered = measures(run)
+    assert named.values["fid"] == numbered.values["fid"]
+    assert f"at guidance 2 by modern-sde/{step} (" in describe(numbered)

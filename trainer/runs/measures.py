@@ -27,6 +27,7 @@ from trainer.problems import Problem, as_json, cache_folders, write_file
 from trainer.requests import GUIDED, HOW, Drawing, Likelihood
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
+from trainer.runs.folder import SHIPPED
 from trainer.training.distributed import team, united
 
 BATCH = 64
@@ -193,7 +194,7 @@ def drawn(
         model=str(run.folder), sampler=sampler, steps=steps, count=count, seed=seed, batch=BATCH,
         precision="float32", **{"guidance": 1.0} | asked,
     )  # fmt: skip
-    opened, ours = open_model(ask, (Path(),), device), team()
+    opened, ours = open_model(ask, (Path(), SHIPPED), device), team()  # a guide may ship
     parts: dict[int, np.ndarray] = {}
     seconds, nfe = torch.zeros(math.ceil(count / BATCH), dtype=torch.float64), 0
     for stage in draw(ask, opened, ours.rank, ours.size):
