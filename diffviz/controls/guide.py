@@ -10,6 +10,8 @@ from diffviz.controls.model import ModelChoice
 from diffviz.shell.listing import RunInfo
 from trainer.ask import Setting
 
+EARLY = 3  # checkpoints of another run that are offered: a guide is to be worse
+
 
 def _kind(run: RunInfo) -> tuple[Any, ...]:
     """What two runs must have in common for one to guide the other."""
@@ -18,7 +20,8 @@ def _kind(run: RunInfo) -> tuple[Any, ...]:
 
 
 class GuideChoice(QComboBox):
-    """None, a checkpoint of the chosen model's run, or another run of its data and process.
+    """None, a checkpoint of the chosen model's run, or another run of its data and process, now or
+    early in its training.
 
     What was chosen is kept until another model is: its checkpoints are other ones.
     """
@@ -60,6 +63,8 @@ class GuideChoice(QComboBox):
         for other in model.session.runs:
             if other.name != run.name and other.checkpoints and _kind(other) == like:
                 found.append((other.name, other.name))
+                steps = [int(path.stem) for path in other.checkpoints[:-1]][:EARLY]
+                found += [(f"{other.name}, step {k:,}", f"{other.name}/{k}") for k in steps]
         self._show(found)
         self.changed.emit()
 

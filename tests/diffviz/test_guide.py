@@ -55,6 +55,24 @@ def test_the_gallery_is_guided_by_an_earlier_checkpoint(qtbot, several, window, 
     assert (view.ask().guide, classes.isVisible()) == ("00000001.safetensors", True)
 
 
+def test_another_runs_early_checkpoint_guides(qtbot, several, small_models, window):
+    view = window.views["gallery"]
+    window.stage.setCurrentWidget(view)
+    qtbot.waitUntil(lambda: view.form["model"].run is not None, timeout=20_000)
+    view.form.set_values({"model": "modern", "steps": 2, "count": 4, "classes": "any"})
+    guide = view.form["guide"]
+    assert [guide.itemText(k) for k in range(guide.count())] == ["none", "mine", "mine, step 1"]
+    guide.setCurrentIndex(2)
+    ask = view.ask()
+    assert ask.guide == "mine/1"
+    qtbot.mouseClick(view.sample_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not view.drawing.busy and view.known > 0, timeout=30_000)
+    by_file = ask.with_changes(
+        model=str(small_models / "modern"), guide=str(several / "checkpoints/00000001.safetensors")
+    )
+    assert np.array_equal(view.images, drawn_images(by_file)[:, 0])
+
+
 def test_another_model_has_another_guide(qtbot, several, window):
     view = window.views["gallery"]
     window.stage.setCurrentWidget(view)
