@@ -258,7 +258,7 @@ class Run:
         return Run(folder, config)
 
 
-def _thinned(lines: list[dict[str, Any]], most: int = 5000) -> list[dict[str, Any]]:
+def _thinned(lines: list[dict[str, Any]], most: int = 4000) -> list[dict[str, Any]]:
     """About `most` of the steps' lines, evenly spread and each the mean of those it stands for."""
     steps = [line for line in lines if "loss" in line]
     every = math.ceil(len(steps) / most)
