@@ -100,7 +100,7 @@ def bits(runs: list[Run]) -> Figure:
         axes.set_xlabel("epochs")
         axes.set_ylabel("bits/dim of held-out images")
         axes.grid(True)
-        axes.legend(loc="upper right")
+        axes.legend(loc="best", ncols=2)
         axes.margins(x=0.04)
         text = (
             "The cost of storing a held-out image with the model, in bits a pixel; lower is "
