@@ -5,11 +5,13 @@ Tests and the campaign begin it; WORDS are TINY's settings as options of `traine
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from trainer.config import PRESETS
+from trainer.runs.measures import Measure
 
 TINY = PRESETS["modern"].with_changes(
     network_parameters={"width": 8, "blocks": 1}, batch_size=6, epochs=2, bound_images=2,
@@ -35,3 +37,10 @@ def pictures(folder: Path, count: int = 20, side: int = 8, classes: int = 2) -> 
         image = noise.integers(0, 256, (side, side), dtype=np.uint8)
         Image.fromarray(image).save(folder / f"{k % classes}" / f"{k}.png")
     return folder
+
+
+def measured(fid: float, count: int, **settings: Any) -> Measure:
+    """What might have been measured of so many samples, of no run's checkpoint."""
+    settings = {"sampler": "ddim", "steps": 9, "count": count, "seed": 0} | settings
+    values = {"fid": fid, "floor": 1.0, "nfe": 9, "seconds": 1.0}
+    return Measure("samples", "", settings, values, "here")

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 from diffviz.shell.session import row_of
 from diffviz.views.runs import work
 from diffviz.views.runs.work import SMOOTHING, averaged, spread
-from tests.tiny import TINY, pictures
+from tests.tiny import TINY, measured, pictures
 from trainer import figures
 from trainer.config import ExperimentConfig
 from trainer.drawing import drawn_images
@@ -22,7 +22,7 @@ from trainer.problems import Problem
 from trainer.requests import Drawing
 from trainer.runs import Run
 from trainer.runs.checkpoints import checkpoint_facts
-from trainer.runs.measures import Measure, best, drawn_by, keep
+from trainer.runs.measures import keep
 from trainer.training import resumed, train
 
 
@@ -266,29 +266,6 @@ def test_measuring_puts_the_figure_into_the_card(qtbot, runs):
     qtbot.waitUntil(lambda: not panel.stop_button.isVisible(), timeout=60_000)
 
 
-def measure(fid, count, **settings):
-    settings = {"sampler": "ddim", "steps": 9, "count": count, "seed": 0} | settings
-    values = {"fid": fid, "floor": 1.0, "nfe": 9, "seconds": 1.0}
-    return Measure("samples", "", settings, values, "here")
-
-
-def test_the_best_measure_is_of_the_most_samples_and_says_how_they_were_drawn():
-    few, fair = measure(1.0, 64), measure(3.0, 256)
-    good = measure(2.0, 256, guidance=1.5, guide="7", guidance_to=2.0, options={"eta": 0.5})
-    likely = Measure("likelihood", "", {}, {"images": 4}, "here")
-    assert best([few, fair, good, likely]) is good
-    assert best([likely]) is None
-    usual = {"guidance_from": 0.0, "spacing": "time", "ema": None}
-    assert drawn_by(few) == usual | {
-        "sampler": "ddim", "steps": 9, "options": {}, "guidance": 1.0, "guide": "",
-        "guidance_to": None,
-    }  # fmt: skip
-    assert drawn_by(good) == usual | {
-        "sampler": "ddim", "steps": 9, "options": {"eta": 0.5}, "guidance": 1.5, "guide": "7",
-        "guidance_to": 2.0,
-    }  # fmt: skip
-
-
 def test_a_run_is_used_as_its_best_fid_was_measured(qtbot, window, runs):
     panel, folder = runs
     names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
@@ -298,7 +275,7 @@ def test_a_run_is_used_as_its_best_fid_was_measured(qtbot, window, runs):
     asked = {"guidance": 1.75, "guide": "modern", "spacing": "karras"}
     run = Run.open(folder)
     row = row_of(run.config.process)
-    made = measure(5.0, 256, sampler="sa-solver", options={"tau": 0.5}, **asked)
+    made = measured(5.0, 256, sampler="sa-solver", options={"tau": 0.5}, **asked)
     keep(run, dataclasses.replace(made, checkpoint=checkpoint_facts(run.newest())[0]))
     window.session.refresh_runs()
     qtbot.waitUntil(panel.doing.use_best.isEnabled, timeout=10_000)
@@ -311,6 +288,25 @@ def test_a_run_is_used_as_its_best_fid_was_measured(qtbot, window, runs):
     assert {name: getattr(found, name) for name in asked} == asked
     other = next(r for name, r in trajectories.wanted().rows.items() if name != row)
     assert other.model != "mine"
+
+
+@pytest.mark.parametrize("settings", [{"steps": 1}, {"sampler": "nobody's"}])
+def test_a_measure_that_the_trajectories_cannot_repeat_is_told(qtbot, window, runs, settings):
+    panel, folder = runs
+    names = [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())]
+    panel.table.selectRow(names.index("mine"))
+    run = Run.open(folder)
+    row = row_of(run.config.process)
+    made = measured(5.0, 256, spacing="karras", **settings)
+    keep(run, dataclasses.replace(made, checkpoint=checkpoint_facts(run.newest())[0]))
+    window.session.refresh_runs()
+    qtbot.waitUntil(panel.doing.use_best.isEnabled, timeout=10_000)
+    before = window.trajectories.wanted().rows[row]
+    with qtbot.waitSignal(window.session.problem) as told:
+        panel.doing.use_best.trigger()
+    assert "must be" in told.args[0]
+    after = window.trajectories.wanted().rows[row]
+    assert after == before.with_changes(model="mine", checkpoint=after.checkpoint)
 
 
 def test_shipped_runs_cannot_be_deleted(runs):

@@ -2,13 +2,14 @@
 
 import pytest
 
+from tests.tiny import measured
 from trainer.__main__ import main
 from trainer.data import load_mnist
 from trainer.figures.tables import comparison
 from trainer.problems import Problem
 from trainer.runs import SHIPPED, Run
 from trainer.runs.cards import card, describe
-from trainer.runs.measures import measure_samples, measures
+from trainer.runs.measures import Measure, best, drawn_by, measure_samples, measures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,3 +47,20 @@ def test_a_guide_that_ships_is_found_by_its_name(run):
     named, numbered = measures(run)
     assert named.values["fid"] == numbered.values["fid"]
     assert f"at guidance 2 by modern-sde/{step} (" in describe(numbered)
+
+
+def test_the_best_measure_is_of_the_most_samples_and_says_how_they_were_drawn():
+    few, fair = measured(1.0, 64), measured(3.0, 256)
+    good = measured(2.0, 256, guidance=1.5, guide="7", guidance_to=2.0, options={"eta": 0.5})
+    likely = Measure("likelihood", "", {}, {"images": 4}, "here")
+    assert best([few, fair, good, likely]) is good
+    assert best([likely]) is None
+    usual = {"guidance_from": 0.0, "spacing": "time", "ema": None}
+    assert drawn_by(few) == usual | {
+        "sampler": "ddim", "steps": 9, "options": {}, "guidance": 1.0, "guide": "",
+        "guidance_to": None,
+    }  # fmt: skip
+    assert drawn_by(good) == usual | {
+        "sampler": "ddim", "steps": 9, "options": {"eta": 0.5}, "guidance": 1.5, "guide": "7",
+        "guidance_to": 2.0,
+    }  # fmt: skip

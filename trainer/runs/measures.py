@@ -123,10 +123,9 @@ def best(found: list[Measure]) -> Measure | None:
 def drawn_by(measure: Measure) -> dict[str, Any]:
     """The settings of trainer.requests.Drawing that say how a measure's samples were drawn; as
     usual where it does not tell, but without guidance."""
-    usual = {name: one.default for name, one in settings_of(Drawing).items()}
+    usual = {name: one.default for name, one in settings_of(Drawing).items()} | {"guidance": 1.0}
     names = ("sampler", "steps", *GUIDED, *HOW)
-    return {name: measure.settings.get(name, usual[name] if name != "guidance" else 1.0)
-            for name in names}  # fmt: skip
+    return {name: measure.settings.get(name, usual[name]) for name in names}
 
 
 def find(run: Run, kind: str, settings: dict[str, Any]) -> Measure | None:

@@ -283,11 +283,10 @@ class RunsView(View):
             return
         row = row_of(run.config.process)
         self.session.open_model(row, run.name)
-        said = f"{run.name} is the {row.upper()} row's model now"
+        how = ", to be drawn as its FID was measured" if as_measured else ""
+        self.session.message.emit(f"{run.name} is the {row.upper()} row's model now{how}.")
         if as_measured:
             self.session.drawingAsked.emit(row, run.drawn)
-            said += ", drawn as its FID was measured"
-        self.session.message.emit(said + ".")
 
     def resume(self) -> None:
         """Let the training panel go on with the selected run."""

@@ -29,6 +29,7 @@ from diffviz.widgets.formula import Formula
 from diffviz.widgets.histogram import HistogramPlot
 from diffviz.widgets.mosaic import Mosaic
 from diffviz.widgets.timeline import Timeline
+from trainer.problems import Problem
 
 ROW_TITLES = {"ddpm": "DDPM", "sde": "SDE"}
 DIRECTIONS = {"forward": "real images, noised", "reverse": "noise, denoised"}
@@ -105,7 +106,7 @@ class TrajectoriesView(View):
         self.form["layout"].changed.connect(self._arrange)
         self.timeline.position_changed.connect(self.show_time)
         session.modelChanged.connect(self._follow_model)
-        session.drawingAsked.connect(lambda row, settings: self.rows[row].set_values(settings))
+        session.drawingAsked.connect(self._draw_by)
         for row, form in self.rows.items():
             form["model"].changed.connect(partial(self._choose_model, row))
             form.changed.connect(self._show_spent)
@@ -211,6 +212,15 @@ class TrajectoriesView(View):
         if field.values()["model"] != name:
             field.choose(name)
         self._show_spent()
+
+    def _draw_by(self, row: str, settings: dict[str, Any]) -> None:
+        """Another view asks for these settings in this row: all of them, or none where one of them
+        cannot be, such as a single step."""
+        form = self.rows[row]
+        try:
+            form.restore(form.ask(**settings))
+        except Problem as problem:
+            self.session.problem.emit(str(problem))
 
     def _show_spent(self) -> None:
         """Beside each row, what drawing it took, or that its pictures are another model's."""
